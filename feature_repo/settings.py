@@ -1,0 +1,136 @@
+"""Where this shop lives, and what time it is there.
+
+Addresses come from the environment (prefix ``NUDGE_``) and are read once; time is an argument
+everywhere, and the clocks that can be that argument are here. Next: ``events.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MICROSECOND = 1
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+
+
+class Settings(BaseSettings):
+    """The environment of one shop. Every field is ``NUDGE_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="NUDGE_", frozen=True)
+
+    home: Path = Field(Path(".nudge"), description="folder of everything this shop stores")
+    data: Path | None = Field(None, description="folder with the public datasets of demo and tests")
+    warehouse_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in home")
+    registry_url: str | None = Field(None, description="Feast SQL registry; default: SQLite in home")
+    base_currency: str = Field("GBP", description="ISO 4217 code in which amounts are kept")
+    history_length: int = Field(200, gt=0, le=2000, description="behaviours kept per shopper")
+
+    @property
+    def warehouse(self) -> str:
+        """SQLAlchemy URL of the warehouse."""
+        return self.warehouse_url or f"sqlite:///{self.home.resolve() / 'warehouse.db'}"
+
+    @property
+    def registry(self) -> str:
+        """SQLAlchemy URL of the Feast registry."""
+        return self.registry_url or f"sqlite:///{self.home.resolve() / 'registry.db'}"
+
+    @property
+    def offline_path(self) -> Path:
+        """Folder of the Parquet files behind the feature views."""
+        return self.home.resolve() / "offline"
+
+    @property
+    def online_path(self) -> Path:
+        """SQLite file of the online store."""
+        return self.home.resolve() / "online.db"
+
+    def export(self) -> None:
+        """Put the addresses that ``feature_store.yaml`` names into the environment.
+
+        Feast expands ``${VAR}`` from the environment and leaves an unset one as literal text.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        os.environ["NUDGE_HOME"] = str(self.home.resolve())
+        os.environ["NUDGE_REGISTRY_URL"] = self.registry
+        os.environ["NUDGE_HISTORY_LENGTH"] = str(self.history_length)
+
+
+class Clock(Protocol):
+    """Anything that can say what time it is, in microseconds since 1970 (UTC)."""
+
+    def now(self) -> int:
+        """The present moment."""
+
+
+class SystemClock:
+    """The machine's clock, moved by the offset in ``home/clock`` when that file exists.
+
+    A shop of 2011 is served at its own last minute this way: every worker reads the same file, so
+    all agree, and a restart never runs back.
+    """
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._path = None if home is None else home / "clock"
+
+    def now(self) -> int:
+        """Microseconds since 1970 (UTC), offset included."""
+        return time.time_ns() // 1000 + self._offset()
+
+    def _offset(self) -> int:
+        if self._path is None:
+            return 0
+        try:
+            return int(self._path.read_text())
+        except FileNotFoundError:
+            return 0
+
+    def move_to(self, moment: int) -> None:
+        """Let this shop's time go on from `moment`.
+
+        Raises
+        ------
+        ValueError
+            When a clock was already set and `moment` lies before its present.
+        """
+        assert self._path is not None, "a clock without a home cannot be moved"
+        if self._path.exists() and moment < self.now():
+            raise ValueError(
+                f"the shop's clock shows {iso(self.now())} and cannot go back to {iso(moment)}; "
+                f"remove {self._path} to start over"
+            )
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(str(moment - time.time_ns() // 1000))
+        partial.replace(self._path)
+
+
+class FixedClock:
+    """A clock that stands still until it is told otherwise; for replays and tests."""
+
+    def __init__(self, moment: int) -> None:
+        self.moment = moment
+
+    def now(self) -> int:
+        """The moment it was set to."""
+        return self.moment
+
+
+def iso(moment: int) -> str:
+    """`moment` (microseconds since 1970, UTC) as ISO 8601 text."""
+    return datetime.fromtimestamp(moment / SECOND, UTC).isoformat().replace("+00:00", "Z")
+
+
+def microseconds(text: str) -> int:
+    """ISO 8601 `text` (UTC when it has no zone) as microseconds since 1970."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.replace(microsecond=0).timestamp()) * SECOND + moment.microsecond
