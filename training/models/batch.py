@@ -1,0 +1,104 @@
+"""What a network eats and what it gives: one batch, the items of its week, and the output.
+
+Shape legend, used in every name that ends in capitals:
+
+====  =====================================================================
+B     examples of the batch (one shopper at one moment each)
+L     behaviours of the longest history in the batch; shorter ones are padded on the right
+I     items of the vocabulary, index 0 included (0 = unknown item, or none)
+N     texts of the dataset
+T     targets of all examples together
+F, S  scalars of a shopper, scalars of an item (normalised, missing flags included)
+D, W  width of a text vector, width of an item or user vector
+H     heads of all tasks together, in the order of the run's tasks
+====  =====================================================================
+
+The arrays are NumPy's until ``to(device)`` makes tensors of them. Next: ``sequence.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import torch
+
+
+class _Movable:
+    """A dataclass of arrays that can go to a device."""
+
+    __slots__ = ()
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same values as tensors on `device`; what is no array stays as it is."""
+        import torch
+
+        moved: dict[str, Any] = {}
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            is_plain = value is None or isinstance(value, int | str)
+            moved[field.name] = value if is_plain else torch.as_tensor(value).to(device)
+        return type(self)(**moved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(_Movable):
+    """Examples of one week. A shopper's history is known strictly before the moment of asking."""
+
+    week: int
+    """Index of the week; ``Dataset.items(week)`` holds the catalogue as of its start."""
+    task_B: Any
+    """int64, index into the run's tasks: which task the example belongs to."""
+    item_BL: Any
+    """int64, item of each behaviour, oldest first; 0 = none, unknown or padding."""
+    kind_BL: Any
+    """int64, code of the behaviour's kind; 0 = padding, always after the last real behaviour."""
+    gap_BL: Any
+    """float32, days since the behaviour before (0 for the first)."""
+    quantity_BL: Any
+    """float32, pieces; 0 where it does not apply."""
+    amount_BL: Any
+    """float32, base currency; 0 where it does not apply."""
+    time_to_now_B: Any
+    """float32, days from the last behaviour to the moment of asking (0 without history)."""
+    scalars_BF: Any
+    """float32, normalised features of the shopper at the moment of asking, with missing flags."""
+    target_T: Any
+    """int64, items of the targets of all examples, example after example (next_item only)."""
+    target_row_T: Any
+    """int64, the example (0 .. B-1) each target belongs to, ascending."""
+    label_BH: Any
+    """float32, labels by head; NaN where the head does not apply to the example."""
+    weight_B: Any
+    """float32, weight of the example in its task's loss."""
+
+    def __len__(self) -> int:
+        return len(self.kind_BL)
+
+    @property
+    def num_positions(self) -> int:
+        """Positions the network computes, padding included."""
+        return int(self.kind_BL.shape[0] * self.kind_BL.shape[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue(_Movable):
+    """All items of the vocabulary as they stood at the start of one week."""
+
+    exists_I: Any
+    """bool, whether the item existed; index 0 is False."""
+    scalars_IS: Any
+    """float32, normalised item scalars with missing flags."""
+    text_I: Any
+    """int64, row of the item's text among the dataset's texts; -1 = no text (a zero vector)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What the network says about a batch."""
+
+    score_BI: Any
+    """Score of every item as the next purchase; -inf for items that did not exist that week."""
+    logit_BH: Any
+    """Logit of every head, uncalibrated."""
