@@ -1,0 +1,62 @@
+# Five verbs. Each sets up .venv by itself; that needs Python 3.11 and make, nothing else.
+#   make demo    a shop from its files to a decision and its outcome, told on the terminal
+#   make test    every check, then every test
+#   make check   style, types and architecture: seconds, not minutes
+#   make fix     what ruff can mend by itself
+#   make bench   the measurements that stand in docs/
+# `make test-long` runs the tests that take minutes each; `make clean` removes .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test test-long check lint fix bench clean
+
+VENV := .venv
+READY := $(VENV)/.ready
+# The first interpreter that really is 3.11: a name on the path may be a shim without a version.
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+# uv does not read pip's variable. It takes a local torch wheel from there; without one, the index's.
+FIND_LINKS := $(foreach place,$(PIP_FIND_LINKS),--find-links "$(place)")
+ENTER := . $(VENV)/bin/activate &&
+PYTHON_FILES := feature_repo training serving tests infra demo.py
+
+demo: $(READY)
+	@$(ENTER) python demo.py $(ARGS)
+
+test: lint
+	@$(ENTER) python -m pytest -q -m "not long" $(ARGS)
+
+test-long: $(READY)
+	@$(ENTER) python -m pytest -q -m long $(ARGS)
+
+check: lint
+	@$(ENTER) python -m pytest -q tests/rules
+
+lint: $(READY)
+	@$(ENTER) ruff check $(PYTHON_FILES)
+	@$(ENTER) ruff format --check $(PYTHON_FILES)
+	@$(ENTER) mypy
+	@$(ENTER) lint-imports
+
+fix: $(READY)
+	@$(ENTER) ruff check --fix $(PYTHON_FILES)
+	@$(ENTER) ruff format $(PYTHON_FILES)
+
+bench: $(READY)
+	@$(ENTER) for script in tests/bench/bench_*.py; do echo "== $$script"; python "$$script"; done
+
+clean:
+	rm -rf $(VENV)
+
+# Done again only when the lock, the project's description or this file changed.
+$(READY): requirements.lock pyproject.toml Makefile
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 found; install it or run make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setting up $(VENV) with $(PYTHON)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) -r requirements.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) --no-deps --editable .
+	@grep -q 'nudge: addresses' $(VENV)/bin/activate || printf '%s\n' '' '# nudge: addresses of this shop' \
+		'. "$$(dirname "$$VIRTUAL_ENV")/infra/environment.sh"' >> $(VENV)/bin/activate
+	@touch $@
