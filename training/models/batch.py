@@ -5,7 +5,8 @@ Shape legend, used in every name that ends in capitals:
 ====  =====================================================================
 B     examples of the batch (one shopper at one moment each)
 L     behaviours of the longest history in the batch; shorter ones are padded on the right
-I     items of the vocabulary, index 0 included (0 = unknown item, or none)
+I     items of the dataset: 0 = none; 1 .. K = those that training rows knew (the vocabulary, with
+      an id embedding each); beyond K = items of later weeks, known by text and scalars alone
 N     texts of the dataset
 T     targets of all examples together
 F, S  scalars of a shopper, scalars of an item (normalised, missing flags included)
@@ -51,7 +52,7 @@ class Batch(_Movable):
     task_B: Any
     """int64, index into the run's tasks: which task the example belongs to."""
     item_BL: Any
-    """int64, item of each behaviour, oldest first; 0 = none, unknown or padding."""
+    """int64, item of each behaviour, oldest first; 0 = none or padding."""
     kind_BL: Any
     """int64, code of the behaviour's kind; 0 = padding, always after the last real behaviour."""
     gap_BL: Any
@@ -84,7 +85,7 @@ class Batch(_Movable):
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue(_Movable):
-    """All items of the vocabulary as they stood at the start of one week."""
+    """All items of the dataset as they stood at the start of one week."""
 
     exists_I: Any
     """bool, whether the item existed; index 0 is False."""
@@ -92,6 +93,8 @@ class Catalogue(_Movable):
     """float32, normalised item scalars with missing flags."""
     text_I: Any
     """int64, row of the item's text among the dataset's texts; -1 = no text (a zero vector)."""
+    index_I: Any
+    """int64, row of the item's id embedding: itself in 1 .. K, 0 for items beyond K."""
 
 
 @dataclass(frozen=True, kw_only=True)
