@@ -26,9 +26,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NUDGE_", frozen=True)
 
     home: Path = Field(Path(".nudge"), description="folder of everything this shop stores")
-    data: Path | None = Field(None, description="folder with the public datasets of demo and tests")
+    data: Path | None = Field(None, description="folder of the public datasets")
     warehouse_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in home")
-    registry_url: str | None = Field(None, description="Feast SQL registry; default: SQLite in home")
+    registry_url: str | None = Field(None, description="Feast registry; default: SQLite in home")
     base_currency: str = Field("GBP", description="ISO 4217 code in which amounts are kept")
     history_length: int = Field(200, gt=0, le=2000, description="behaviours kept per shopper")
 

@@ -1,0 +1,128 @@
+"""From the warehouse to the feature store: in bulk, and live for one shopper.
+
+:func:`record` is the one way in for HTTP, outcomes and tests; file imports ingest in bulk and then
+:func:`rollup`. Next: ``retrieval.py`` for the way out, ``parity.py`` for the proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from feature_repo.ingest import Report, ingest
+from feature_repo.ledger import Ledger
+from feature_repo.retrieval import open_store
+from feature_repo.rollups import STAMPS, item_rows, user_rows
+from feature_repo.settings import DAY, Clock, Settings
+from feature_repo.views.sources import DAYS_KEPT
+from feature_repo.warehouse import Warehouse
+
+
+def rollup(warehouse: Warehouse, settings: Settings) -> dict[str, int]:
+    """Build the Parquet files behind all views from the warehouse; view name to rows.
+
+    Each file is replaced in one step, so a reader sees the old or the new one.
+    """
+    events = warehouse.events()
+    users, items = user_rows(events), item_rows(events)
+    frames = {
+        "user_state": users.state,
+        "user_days": users.days,
+        "user_history": users.history,
+        "item_state": items.state,
+        "item_days": items.days,
+    }
+    for name, frame in frames.items():
+        _replace(frame, settings.offline_path / f"{name}.parquet")
+    return {name: frame.height for name, frame in frames.items()}
+
+
+def materialize(
+    warehouse: Warehouse, settings: Settings, clock: Clock
+) -> tuple[datetime, datetime] | None:
+    """Load the newest rows of every view into the online store; gives the span, None if empty.
+
+    The same as ``feast materialize START END``, from the first event to now. Not later: items are
+    stamped at the midnight after their last event, and tomorrow's row is not known yet.
+    """
+    span = warehouse.span()
+    if span is None:
+        return None
+    start, end = _moment(span[0] - 1), _moment(clock.now())
+    open_store(settings).materialize(start, end)
+    return start, end
+
+
+def refresh_items(warehouse: Warehouse, settings: Settings, clock: Clock) -> int:
+    """Write the online rows of all items as of the last midnight; gives the number of items."""
+    midnight = clock.now() // DAY * DAY
+    rows = item_rows(warehouse.events(known_before=midnight))
+    state = rows.state.unique("item_id", keep="last", maintain_order=True)
+    _write(settings, "item_state", _packed(state, "item_id"))
+    _write(settings, "item_days", _packed(_last(rows.days, "item_id", DAYS_KEPT), "item_id"))
+    return state.height
+
+
+def record(
+    warehouse: Warehouse, frame: pl.DataFrame, settings: Settings, clock: Clock, *, source: str
+) -> Report:
+    """Keep `frame` (``EVENT_SCHEMA``) and bring its shoppers' online rows up to date.
+
+    Events are kept idempotently, those that cite a decision become its outcomes, and the state of
+    each shopper is recomputed from the warehouse, late events included. When the process dies
+    between the two, the next event of that shopper or ``materialize`` heals the online rows.
+    """
+    report = ingest(warehouse, frame, source=source, now=clock.now())
+    Ledger(warehouse).attach_outcomes(frame)
+    refresh(warehouse, frame["user_id"].drop_nulls().unique().to_list(), settings)
+    return report
+
+
+def refresh(warehouse: Warehouse, user_ids: list[str], settings: Settings) -> None:
+    """Write the online rows of `user_ids` as the warehouse knows them now."""
+    if not user_ids:
+        return
+    rows = user_rows(warehouse.events(user_ids=user_ids))
+    state = rows.state.unique("user_id", keep="last", maintain_order=True)
+    days = _last(rows.days, "user_id", DAYS_KEPT)
+    history = _last(rows.history, "user_id", settings.history_length).drop("event_id")
+    for view, frame in {"user_state": state, "user_days": days, "user_history": history}.items():
+        _write(settings, view, _packed(frame, "user_id"))
+
+
+Packed = Iterator[tuple[str, int, int, dict[str, Any]]]
+
+
+def _write(settings: Settings, view: str, rows: Packed) -> None:
+    store = open_store(settings)
+    store._get_provider().online_store.write(store.config, view, rows)
+
+
+def _last(rows: pl.DataFrame, key: str, num: int) -> pl.DataFrame:
+    """Collect each key's last `num` rows as lists, with the newest row's stamps."""
+    tail = rows.group_by(key, maintain_order=True).tail(num)
+    return tail.group_by(key, maintain_order=True).agg(
+        pl.col(STAMPS).last(), pl.exclude(key, *STAMPS)
+    )
+
+
+def _packed(frame: pl.DataFrame, key: str) -> Packed:
+    """(key, event time, created time, values) for each row, as ``feast materialize`` writes."""
+    for row in frame.with_columns(pl.col(STAMPS).cast(pl.Int64)).iter_rows(named=True):
+        stamps = [row.pop(name) for name in STAMPS]
+        yield row.pop(key), stamps[0], stamps[1], row
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def _replace(frame: pl.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    frame.write_parquet(partial)
+    partial.replace(path)

@@ -1,0 +1,198 @@
+"""The two reads, with one meaning: rows as of many past moments, and rows as of now.
+
+:func:`point_in_time` asks plain Feast; :func:`online` reads the packed online rows and runs the
+same ``derive`` functions. Both give the same columns of the same types. Next: ``publish.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from feature_repo import derive
+from feature_repo.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureStore
+
+DERIVED: dict[str, Callable[[derive.Columns], dict[str, derive.Floats]]] = {
+    "user_features": derive.user,
+    "item_features": derive.item,
+}
+
+
+@lru_cache(maxsize=8)
+def open_store(settings: Settings) -> FeatureStore:
+    """The Feast store of this shop; one per process and settings."""
+    settings.export()
+    from feast import FeatureStore
+
+    return FeatureStore(fs_yaml_file=Path(__file__).with_name("feature_store.yaml"))
+
+
+def point_in_time(
+    spine: pl.DataFrame, service: str, settings: Settings | None = None
+) -> pl.DataFrame:
+    """The features of `service` as they were known strictly before each row of `spine`.
+
+    Parameters
+    ----------
+    spine
+        Key column (``user_id`` or ``item_id``), ``event_timestamp`` (UTC, microseconds) and
+        whatever else the rows carry; conserved in number and order.
+
+    Raises
+    ------
+    ValueError
+        When the key or ``event_timestamp`` is missing or null.
+    """
+    store = open_store(settings or Settings())
+    found = _service(store, service)
+    names = schema(service, settings)
+    _check_spine(spine, _join_key(store, found))
+    asked = pl.col("event_timestamp").cast(pl.Datetime("us", "UTC"))
+    rows = spine.with_columns(asked, asked_at=asked.cast(pl.Int64))
+    keys = rows.select(_join_key(store, found), "event_timestamp", "asked_at").to_pandas()
+    parts = [_historical(store, keys, refs) for refs in _by_cost(_references(found)) if refs]
+    columns = {name: part[name] for part in parts for name in part.columns if name in names}
+    return spine.with_columns(
+        columns[name].cast(_polars_type(kind), strict=True).alias(name)
+        for name, kind in names.items()
+    )
+
+
+def online(
+    keys: Sequence[str], service: str, asked_at: int, settings: Settings | None = None
+) -> pl.DataFrame:
+    """The features of `service` for `keys` as known now, derived at `asked_at`.
+
+    Columns equal those of :func:`point_in_time`; a key never written has null scalars and empty
+    lists. One row per key, in order.
+    """
+    store = open_store(settings or Settings())
+    found = _service(store, service)
+    key = _join_key(store, found)
+    views = _state_views(store, found)
+    rows = store._get_provider().online_store.read(store.config, list(views), list(keys))
+    columns: dict[str, Any] = {
+        field: [None if row is None else row[2].get(field) for row in rows[view]]
+        for view, fields in views.items()
+        for field in fields
+    }
+    inputs = _numeric(columns) | {"asked_at": derive.scalars([asked_at] * len(keys))}
+    for projection in found.feature_view_projections:
+        if projection.name in DERIVED:
+            columns |= DERIVED[projection.name](inputs)
+    names = schema(service, settings)
+    return pl.DataFrame({key: list(keys)}, schema={key: pl.String}).with_columns(
+        _series(name, columns[name], _polars_type(kind)) for name, kind in names.items()
+    )
+
+
+def schema(service: str, settings: Settings | None = None) -> dict[str, str]:
+    """Feature name to type, in the order of `service` in the registry."""
+    found = _service(open_store(settings or Settings()), service)
+    return {
+        feature.name: str(feature.dtype)
+        for projection in found.feature_view_projections
+        for feature in projection.features
+    }
+
+
+def schema_hash(services: Sequence[str], settings: Settings | None = None) -> str:
+    """A short fingerprint of what the registry says of `services`: the feature version."""
+    text = json.dumps({service: schema(service, settings) for service in services})
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _service(store: FeatureStore, name: str) -> FeatureService:
+    from feast.errors import FeatureServiceNotFoundException
+
+    try:
+        return store.get_feature_service(name, allow_cache=True)
+    except FeatureServiceNotFoundException as error:
+        raise ValueError(
+            f"the registry has no feature service {name!r}; run `feast apply` first"
+        ) from error
+
+
+def _join_key(store: FeatureStore, service: FeatureService) -> str:
+    views = _state_views(store, service)
+    view = store.get_feature_view(next(iter(views)), allow_registry_cache=True)
+    return view.join_keys[0]
+
+
+def _state_views(store: FeatureStore, service: FeatureService) -> dict[str, list[str]]:
+    """Stored view to its fields: those the service names and those its derived views need."""
+    views: dict[str, list[str]] = {}
+    for projection in service.feature_view_projections:
+        sources = [projection]
+        if projection.name in DERIVED:
+            derived = store.get_on_demand_feature_view(projection.name)
+            sources = list(derived.source_feature_view_projections.values())
+        for source in sources:
+            fields = views.setdefault(source.name, [])
+            fields += [f.name for f in source.features if f.name not in fields]
+    return views
+
+
+def _references(service: FeatureService) -> list[str]:
+    return [
+        f"{projection.name}:{feature.name}"
+        for projection in service.feature_view_projections
+        for feature in projection.features
+    ]
+
+
+def _by_cost(references: list[str]) -> tuple[list[str], list[str]]:
+    """Split: what passes through pandas for its derivation, and what stays Arrow throughout."""
+    derived = [ref for ref in references if ref.split(":")[0] in DERIVED]
+    return derived, [ref for ref in references if ref not in derived]
+
+
+def _historical(store: FeatureStore, keys: Any, references: list[str]) -> pl.DataFrame:
+    job = store.get_historical_features(
+        entity_df=keys, features=references, filter_by_created_timestamp=True
+    )
+    found = pl.from_arrow(job.to_arrow())
+    assert isinstance(found, pl.DataFrame), "a retrieval gives a table"
+    assert found.height == len(keys), "the offline store conserves rows"
+    return found
+
+
+def _check_spine(spine: pl.DataFrame, key: str) -> None:
+    for column in (key, "event_timestamp"):
+        if column not in spine.columns:
+            raise ValueError(f"the spine has no column {column!r}, only {spine.columns}")
+        if spine[column].null_count():
+            raise ValueError(f"the spine has {spine[column].null_count()} null in {column!r}")
+
+
+def _numeric(columns: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of ``derive`` among Python columns."""
+    scalars = {
+        name: derive.scalars(columns[name]) for name in columns.keys() & derive.SCALAR_INPUTS
+    }
+    lists = {name: derive.Lists.pad(columns[name]) for name in columns.keys() & derive.LIST_INPUTS}
+    return scalars | lists
+
+
+def _series(name: str, values: Any, kind: pl.DataType) -> pl.Series:
+    """One column; an unknown list is empty, an unknown number null."""
+    if isinstance(kind, pl.List):
+        return pl.Series(name, [[] if value is None else value for value in values], dtype=kind)
+    return pl.Series(name, values, dtype=kind, nan_to_null=True)
+
+
+def _polars_type(kind: str) -> pl.DataType:
+    scalars = {"Int64": pl.Int64(), "Float64": pl.Float64(), "String": pl.String()}
+    if kind in scalars:
+        return scalars[kind]
+    inner = kind.removeprefix("Array(").removesuffix(")")
+    return pl.List(scalars[inner])

@@ -1,0 +1,65 @@
+"""The Parquet files behind the views, and how a view over one is declared.
+
+Next: ``user.py``, ``item.py``, ``history.py``, then ``derived.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from feast import Entity, FeatureView, Field, FileSource
+from feast.types import Array, FeastType, String
+
+from feature_repo.settings import Settings
+
+DAYS_KEPT = 128
+
+
+def state_view(
+    name: str, entity: Entity, schema: Mapping[str, FeastType], *, description: str
+) -> FeatureView:
+    """A view whose newest row says everything; state never expires, age is a feature."""
+    return _view(name, entity, schema, description, tags={})
+
+
+def collected_view(
+    name: str,
+    entity: Entity,
+    schema: Mapping[str, FeastType],
+    *,
+    last: int,
+    order: str,
+    description: str,
+) -> FeatureView:
+    """A view over one scalar row per happening, read as arrays of the `last` ones known.
+
+    `order` names the source columns that order rows of one stamp.
+    """
+    arrays = {column: Array(kind) for column, kind in schema.items()}  # type: ignore[arg-type]
+    tags = {"collect": str(last), "order": order}
+    return _view(name, entity, arrays, description, tags)
+
+
+def _view(
+    name: str,
+    entity: Entity,
+    schema: Mapping[str, FeastType],
+    description: str,
+    tags: dict[str, str],
+) -> FeatureView:
+    source = FileSource(
+        name=f"{name}_source",
+        path=str(Settings().offline_path / f"{name}.parquet"),
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created",
+    )
+    fields = [Field(name=column, dtype=kind) for column, kind in schema.items()]
+    return FeatureView(
+        name=name,
+        entities=[entity],
+        ttl=None,
+        schema=[Field(name=entity.join_key, dtype=String), *fields],
+        source=source,
+        description=description,
+        tags=tags,
+    )
