@@ -1,0 +1,3 @@
+from feature_repo.world.shop import World
+
+__all__ = ["World"]
