@@ -1,0 +1,12 @@
+"""What a run can learn: one file and one line here for each business question."""
+
+from training.tasks.next_item import NextItem
+from training.tasks.retention import Retention
+from training.tasks.task import Task
+
+TASKS: dict[str, Task] = {
+    "next_item": NextItem(),
+    "retention": Retention(),
+}
+
+__all__ = ["TASKS", "NextItem", "Retention", "Task"]

@@ -1,0 +1,227 @@
+"""Feature rows become arrays: the one code that training and serving share.
+
+Columns as the feature store gives them go in (lists of behaviours, plain numbers, null = unknown),
+arrays for the network come out. What must be learnt for that, the vocabulary and the normalisers,
+is an :class:`EncodeSpec`: fitted on training rows, carried by the bundle. Numpy only; a frame is
+read through a few methods of its columns. Every number depends on its own row alone, so one row
+gives the same arrays as the same row among many. Next: ``batches.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.normalise import Floats, Normaliser
+
+if TYPE_CHECKING:
+    import polars as pl
+
+DAY = 86_400_000_000
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeSpec:
+    """What encoding learnt from training rows; equal specs encode equally."""
+
+    vocabulary: tuple[str, ...]
+    """Ids of the items that have an embedding; the first has index 1."""
+    user: Normaliser
+    item: Normaliser
+    history_length: int
+    """Behaviours kept of each shopper, the latest ones."""
+    index: dict[str, int] = field(init=False, repr=False, compare=False)
+    """Item id to index, 1 .. K."""
+
+    def __post_init__(self) -> None:
+        if self.history_length < 1:
+            raise ValueError(f"history_length is {self.history_length}; it must be at least 1")
+        index = {item: number for number, item in enumerate(self.vocabulary, 1)}
+        object.__setattr__(self, "index", index)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists and dicts, for JSON."""
+        return {
+            "vocabulary": list(self.vocabulary),
+            "user": self.user.to_dict(),
+            "item": self.item.to_dict(),
+            "history_length": self.history_length,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``to_dict`` gave."""
+        return cls(
+            vocabulary=tuple(plain["vocabulary"]),
+            user=Normaliser.from_dict(plain["user"]),
+            item=Normaliser.from_dict(plain["item"]),
+            history_length=plain["history_length"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Histories:
+    """Behaviours of n shoppers, one after the other, oldest first: row i is
+    ``offsets[i] : offsets[i + 1]``."""
+
+    item: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    quantity: Floats
+    amount: Floats
+    at: Ints
+    """Microseconds, UTC."""
+    offsets: Ints
+
+    def take(self, rows: Ints) -> Histories:
+        """The histories of `rows`, in that order."""
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
+        offsets = _offsets(lengths)
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Histories(
+            item=self.item[places],
+            kind=self.kind[places],
+            quantity=self.quantity[places],
+            amount=self.amount[places],
+            at=self.at[places],
+            offsets=offsets,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserArrays:
+    """Shoppers as the network eats them; shapes and units are those of ``models.batch.Batch``."""
+
+    item_BL: Ints
+    kind_BL: Ints
+    gap_BL: Floats
+    quantity_BL: Floats
+    amount_BL: Floats
+    time_to_now_B: Floats
+    scalars_BF: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemArrays:
+    """Items as the network eats them, one row each."""
+
+    index_I: Ints
+    """Index in the vocabulary; 0 = not in it."""
+    exists_I: NDArray[np.bool_]
+    """Whether anything was known of the item."""
+    scalars_IS: Floats
+    text: tuple[str, ...]
+    """Latest text; "" = none."""
+
+
+def encode_users(
+    frame: pl.DataFrame,
+    asked_at: int | Ints,
+    spec: EncodeSpec,
+    index: Mapping[str, int] | None = None,
+) -> UserArrays:
+    """Rows of the shopper's feature service as arrays.
+
+    Parameters
+    ----------
+    asked_at
+        Moment of asking, microseconds UTC: one for all rows, or one each.
+    index
+        Item id to number, instead of the vocabulary's: a catalogue's own, or a dataset's.
+    """
+    histories = encode_histories(frame, spec.index if index is None else index, spec.history_length)
+    moments = np.broadcast_to(np.asarray(asked_at, dtype=np.int64), (frame.height,))
+    return padded(histories, moments, spec.user.apply(scalars(frame, spec.user.names)))
+
+
+def encode_items(frame: pl.DataFrame, spec: EncodeSpec) -> ItemArrays:
+    """Rows of the item's feature service as arrays."""
+    values = scalars(frame, spec.item.names)
+    return ItemArrays(
+        index_I=np.array([spec.index.get(item, 0) for item in frame["item_id"]], dtype=np.int64),
+        exists_I=np.logical_not(np.isnan(values).all(axis=1)),
+        scalars_IS=spec.item.apply(values),
+        text=tuple(text or "" for text in frame["text"]),
+    )
+
+
+def encode_histories(frame: pl.DataFrame, index: Mapping[str, int], length: int) -> Histories:
+    """The last `length` behaviours of each row; items that `index` lacks get 0."""
+    lengths = _lengths(frame["history_at"])
+    ends = np.cumsum(lengths)
+    kept = np.minimum(lengths, length)
+    is_kept = None
+    if (lengths > length).any():
+        is_kept = np.repeat(ends, lengths) - np.arange(ends[-1]) <= length
+    items = [index.get(item, 0) for item in _flat(frame, "history_item").to_list()]
+
+    def column(values: Any, kind: type) -> Any:
+        array: NDArray = np.asarray(values, dtype=kind)
+        return array if is_kept is None else array[is_kept]
+
+    return Histories(
+        item=column(items, np.int32),
+        kind=column(_flat(frame, "history_kind").to_numpy(), np.int8),
+        quantity=column(_flat(frame, "history_quantity").to_numpy(), np.float32),
+        amount=column(_flat(frame, "history_amount").to_numpy(), np.float32),
+        at=column(_flat(frame, "history_at").to_numpy(), np.int64),
+        offsets=_offsets(kept),
+    )
+
+
+def padded(histories: Histories, asked_at: Ints, scalars_BF: Floats) -> UserArrays:
+    """Histories padded on the right to the longest (at least 1), with gaps and time to now."""
+    lengths = np.diff(histories.offsets)
+    mask_BL = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
+    gaps = np.diff(histories.at, prepend=0) / DAY
+    gaps[histories.offsets[:-1][lengths > 0]] = 0.0
+    time_to_now_B = np.zeros(len(lengths), dtype=np.float32)
+    last = histories.offsets[1:][lengths > 0] - 1
+    time_to_now_B[lengths > 0] = (asked_at[lengths > 0] - histories.at[last]) / DAY
+
+    def spread(values: NDArray, kind: type) -> Any:
+        array: NDArray = np.zeros(mask_BL.shape, dtype=kind)
+        array[mask_BL] = values
+        return array
+
+    return UserArrays(
+        item_BL=spread(histories.item, np.int64),
+        kind_BL=spread(histories.kind, np.int64),
+        gap_BL=spread(gaps, np.float32),
+        quantity_BL=spread(histories.quantity, np.float32),
+        amount_BL=spread(histories.amount, np.float32),
+        time_to_now_B=time_to_now_B,
+        scalars_BF=scalars_BF,
+    )
+
+
+def scalars(frame: pl.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
+    """Columns `names` as ``(n, names)``, NaN for unknown."""
+    values = np.empty((frame.height, len(names)))
+    for column, name in enumerate(names):
+        values[:, column] = frame[name].to_numpy()
+    return values
+
+
+def _flat(frame: pl.DataFrame, name: str) -> pl.Series:
+    """All elements of a list column, row after row."""
+    column = frame[name]
+    if len(column) == 1 and (cell := column[0]) is not None:
+        return cell  # a request asks for one shopper, and explode has a high fixed cost
+    return column.explode(empty_as_null=False, keep_nulls=False)
+
+
+def _lengths(column: pl.Series) -> Ints:
+    """Number of elements of each cell; none where there is no list."""
+    if len(column) == 1 and (cell := column[0]) is not None:
+        return np.array([len(cell)], dtype=np.int64)
+    return column.list.len().fill_null(0).to_numpy().astype(np.int64)
+
+
+def _offsets(lengths: Ints) -> Ints:
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])

@@ -1,0 +1,87 @@
+"""What will this shopper buy next? One example per order, asked just before it.
+
+The lines of an order share one moment and one target, the order's distinct items: what else lies
+in a basket says nothing about what was asked before it. Next: ``retention.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from training.tasks.task import ALL
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+    from torch import Tensor, nn
+
+    from training.datasets.spine import Calendar, Split
+    from training.models.batch import Batch, Output
+
+
+class NextItem:
+    """A ranking of all items that existed, for the shopper's next order."""
+
+    heads: tuple[str, ...] = ()
+    service = "shopper"
+
+    def examples(self, events: pl.DataFrame, calendar: Calendar, split: Split) -> pl.DataFrame:
+        """One row per order in the split, of shoppers with an earlier behaviour.
+
+        ``asked_at`` is the time of the order's first line, and features know what became known
+        strictly before it. ``weight`` is 1 for every order: a long basket counts as one.
+        """
+        import polars as pl
+
+        from training.datasets.spine import first_known, known_before
+
+        start, end = calendar.window(split)
+        known = known_before(events, end)
+        orders = (
+            known.filter((pl.col("kind") == "purchase") & pl.col("item_id").is_not_null())
+            .group_by("user_id", pl.coalesce("order_id", "event_id").alias("order"))
+            .agg(
+                pl.col("event_at").min().alias("asked_at"),
+                pl.col("item_id").unique().sort().alias("targets"),
+            )
+            .filter((pl.col("asked_at") >= (start or 0)) & (pl.col("asked_at") < end))
+        )
+        return (
+            orders.join(first_known(known), on="user_id")
+            .filter(pl.col("first_known_at") < pl.col("asked_at"))
+            .sort("asked_at", "user_id", "order")
+            .select("user_id", "asked_at", pl.lit(1.0).alias("weight"), "targets")
+        )
+
+    def head(self, width: int) -> nn.Module:
+        """No head: items are scored by the network itself."""
+        from torch import nn
+
+        return nn.Identity()
+
+    def loss(self, output: Output, batch: Batch, heads: slice = ALL) -> Tensor:
+        """Cross-entropy of a softmax over the items that existed, in nats per order.
+
+        An order's loss is the mean over its items of -log p(item), so that an order of a hundred
+        lines weighs as much as one of a single line.
+        """
+        import torch
+
+        rows_T, num_B = batch.target_row_T, torch.zeros_like(batch.weight_B)
+        num_B = num_B.index_add(0, rows_T, torch.ones_like(rows_T, dtype=num_B.dtype))
+        asked = num_B > 0
+        if not asked.any():
+            return output.score_BI.new_zeros(())
+        log_total_B = output.score_BI.logsumexp(dim=1)
+        loss_T = log_total_B[rows_T] - output.score_BI[rows_T, batch.target_T]
+        share_T = batch.weight_B[rows_T] / num_B[rows_T]
+        return (loss_T * share_T).sum() / asked.sum()
+
+    def metrics(
+        self, scores: np.ndarray, labels: np.ndarray | Sequence[np.ndarray]
+    ) -> dict[str, float]:
+        """Ranking quality of `scores` ``(n, items)`` for baskets `labels` (n arrays of items)."""
+        from training.metrics.ranking import ranking_metrics
+
+        return ranking_metrics(scores, labels)
