@@ -114,6 +114,7 @@ class Network(nn.Module):
         for name, task in tasks.items():
             if task.heads:
                 self.user.heads[name] = task.head(config.width + 1 + sizes["num_scalars"])
+        self.num_scalars = int(sizes["num_scalars"])
         self.register_buffer("calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.head_names)))
         self.text: nn.Module | None = None
 

@@ -8,6 +8,7 @@ computes the last position only. Letters in names: ``batch.py``. Next: ``../netw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
+        self.num_heads, self.dropout = num_heads, nn.Dropout(dropout)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -62,10 +63,10 @@ class Attention(nn.Module):
         days = days_BQM.unsqueeze(1)
         bias = -days.clamp(min=0.0).log1p() * F.softplus(self.slope).view(1, -1, 1, 1)
         bias = bias.masked_fill(days < 0.0, float("-inf"))
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, bias, dropout_p=self.dropout if self.training else 0.0
-        )
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        scaled = query / math.sqrt(query.shape[-1])
+        # By hand: the fused kernel's memory layout cannot be exported, and the bias needs gradients.
+        weight = self.dropout(torch.softmax(scaled @ key.transpose(2, 3) + bias, dim=3))
+        return self.out((weight @ value).transpose(1, 2).flatten(2))
 
     def _heads(self, vector_BMW: Tensor) -> Tensor:
         return vector_BMW.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -1,0 +1,254 @@
+"""A network as three ONNX graphs, each checked equal to what torch computes.
+
+=========== ============================================================== ======================
+graph       inputs                                                         outputs
+=========== ============================================================== ======================
+text.onnx   input_ids, attention_mask (n, t) int64                         text_vector (n, D)
+items.onnx  text_vector (n, D), item_index (n,) int64 (0 = unknown id),    item_vector (n, W),
+            item_scalars (n, S)                                            item_bias (n,)
+user.onnx   item_vectors (n, L, W) (zero = no item), kinds (n, L) int64,   user_vector (n, W),
+            gaps, quantities, amounts (n, L), time_to_now (n,),            copy (n, L),
+            scalars (n, F)                                                 probabilities (n, H)
+=========== ============================================================== ======================
+
+All else is float32. Histories are padded on the right with kind 0 and are at least one position
+long; an empty history is one padding position. An item's score is ``user_vector . item_vector +
+item_bias``, plus ``copy`` at each position of the history that concerns it. Next: ``bundle.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from training.models.sequence import History
+from training.network import Network
+
+LARGEST_DIFFERENCE = 1e-3
+"""Allowed difference of a float32 value between torch and ONNX Runtime, relative to size 1."""
+
+Inputs = dict[str, np.ndarray]
+
+
+class UserGraph(nn.Module):
+    """The part of a network that a request runs, with calibrated probabilities."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        item_vectors: Tensor,
+        kinds: Tensor,
+        gaps: Tensor,
+        quantities: Tensor,
+        amounts: Tensor,
+        time_to_now: Tensor,
+        scalars: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The outputs of user.onnx."""
+        history = History(item_vectors, kinds, gaps, quantities, amounts)
+        user = self.network.user(history, time_to_now, scalars)
+        return user.vector_BW, user.copy_BL, self.network.probabilities(user.logit_BH)
+
+
+class ItemGraph(nn.Module):
+    """Items as the catalogue keeps them."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.items = network.items
+
+    def forward(
+        self, text_vector: Tensor, item_index: Tensor, item_scalars: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The outputs of items.onnx."""
+        return self.items(text_vector, item_index, item_scalars)
+
+
+class TextGraph(nn.Module):
+    """The text encoder, for new items and changed descriptions."""
+
+    def __init__(self, text: nn.Module) -> None:
+        super().__init__()
+        self.text = text
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The output of text.onnx."""
+        return self.text(input_ids, attention_mask)
+
+
+OUTPUTS = {
+    "text": ("text_vector",),
+    "items": ("item_vector", "item_bias"),
+    "user": ("user_vector", "copy", "probabilities"),
+}
+DYNAMIC = {
+    "input_ids": ("n", "t"),
+    "attention_mask": ("n", "t"),
+    "text_vector": ("n",),
+    "item_index": ("n",),
+    "item_scalars": ("n",),
+    "item_vectors": ("n", "length"),
+    "kinds": ("n", "length"),
+    "gaps": ("n", "length"),
+    "quantities": ("n", "length"),
+    "amounts": ("n", "length"),
+    "time_to_now": ("n",),
+    "scalars": ("n",),
+}
+
+
+def export(
+    network: Network, folder: Path, texts: Sequence[str], real: Sequence[Inputs] = ()
+) -> float:
+    """Write the three graphs of `network` into `folder`.
+
+    Parameters
+    ----------
+    texts
+        Item texts to compare the text graph on.
+    real
+        Inputs of the user graph from the dataset, compared beside random ones.
+
+    Returns
+    -------
+    float
+        The largest difference between torch and ONNX Runtime over all outputs compared.
+
+    Raises
+    ------
+    ValueError
+        When that difference is above ``LARGEST_DIFFERENCE``.
+    """
+    assert network.text is not None, "a network is exported with its text encoder"
+    network.eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    graphs: dict[str, tuple[nn.Module, list[Inputs]]] = {
+        "text": (TextGraph(network.text), text_inputs(network.text, texts)),
+        "items": (ItemGraph(network), [item_inputs(network, n, rng) for n in (7, 1)]),
+        "user": (UserGraph(network), [*user_inputs(network, rng), *real]),
+    }
+    largest = 0.0
+    for name, (graph, inputs) in graphs.items():
+        write_graph(graph, inputs[0], OUTPUTS[name], folder / f"{name}.onnx")
+        difference = compare(graph, folder / f"{name}.onnx", inputs)
+        if difference > LARGEST_DIFFERENCE:
+            raise ValueError(
+                f"{name}.onnx differs from torch by {difference:.2e}, and {LARGEST_DIFFERENCE} is "
+                "allowed; check the versions of torch, onnxscript and onnxruntime"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def write_graph(graph: nn.Module, inputs: Inputs, outputs: Sequence[str], path: Path) -> None:
+    """Export `graph` with sizes that may change, as one file with its weights inside."""
+    shapes = {name: {axis: Dim.DYNAMIC for axis, _ in enumerate(DYNAMIC[name])} for name in inputs}
+    with quiet():
+        program = torch.onnx.export(
+            graph.eval(),
+            kwargs=_tensors(inputs),
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=shapes,
+            external_data=False,
+        )
+        assert program is not None
+        program.save(str(path), external_data=False)
+
+
+@torch.no_grad()
+def compare(graph: nn.Module, path: Path, inputs: Sequence[Inputs]) -> float:
+    """Largest difference of any output on any of `inputs`, relative where values exceed 1."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for given in inputs:
+        expected = graph(**_tensors(given))
+        expected = (expected,) if isinstance(expected, Tensor) else expected
+        for mine, theirs in zip(expected, session.run(None, given), strict=True):
+            size = np.maximum(1.0, np.abs(mine.numpy()))
+            largest = max(largest, float((np.abs(mine.numpy() - theirs) / size).max(initial=0.0)))
+    return largest
+
+
+def text_inputs(text: nn.Module, texts: Sequence[str]) -> list[Inputs]:
+    """Tokens of `texts`: several together, and one alone."""
+    chosen = [list(texts[:5]) or ["a cup"], list(texts[-1:]) or ["a lamp for the table"]]
+    tokens = [text.tokens(some) for some in chosen]  # type: ignore[operator]
+    return [{"input_ids": ids.numpy(), "attention_mask": mask.numpy()} for ids, mask in tokens]
+
+
+def item_inputs(network: Network, num: int, rng: np.random.Generator) -> Inputs:
+    """Random items, the first of them without a known id."""
+    index = rng.integers(0, network.items.delta.num_embeddings, num)
+    index[0] = 0
+    return {
+        "text_vector": _unit(rng, num, network.items.text.in_features),
+        "item_index": index,
+        "item_scalars": _normal(rng, num, network.items.scalars.in_features),
+    }
+
+
+def user_inputs(network: Network, rng: np.random.Generator) -> list[Inputs]:
+    """Random histories: several of many lengths with an empty one, one long one, one empty one."""
+    return [_histories(network, lengths, rng) for lengths in ([3, 0, 9, 5], [200], [0])]
+
+
+def _histories(network: Network, lengths: list[int], rng: np.random.Generator) -> Inputs:
+    num, longest = len(lengths), max(*lengths, 1)
+    width = network.items.text.out_features
+    real = np.arange(longest) < np.array(lengths)[:, None]
+    vectors = _unit(rng, num * longest, width).reshape(num, longest, width)
+    num_kinds = network.user.sequence.kind.num_embeddings
+    kinds = rng.integers(1, num_kinds, (num, longest)) * real
+    gaps, quantities, amounts = (_normal(rng, num, longest) ** 2 * real for _ in range(3))
+    return {
+        "item_vectors": vectors * real[:, :, None].astype(np.float32),
+        "kinds": kinds,
+        "gaps": gaps,
+        "quantities": quantities,
+        "amounts": amounts,
+        "time_to_now": _normal(rng, num) ** 2,
+        "scalars": _normal(rng, num, network.num_scalars),
+    }
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def _unit(rng: np.random.Generator, num: int, width: int) -> np.ndarray:
+    vectors = _normal(rng, num, width)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _tensors(inputs: Inputs) -> dict[str, Tensor]:
+    return {name: torch.as_tensor(values) for name, values in inputs.items()}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporter's progress lines and its warnings about its own insides to itself."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        level = logging.getLogger("torch.onnx").level
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.getLogger("torch.onnx").setLevel(level)
