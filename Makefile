@@ -4,14 +4,15 @@
 #   make check   style, types and architecture: seconds, not minutes
 #   make fix     what ruff can mend by itself
 #   make bench   the measurements that stand in docs/
-# `make test-long` runs the tests that take minutes each; `make clean` removes .venv.
+# `make test-long` runs the tests that take minutes each; `make .venv` only sets up, `make clean`
+# removes it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test test-long check lint fix bench clean
-
 VENV := .venv
+.PHONY: demo test test-long check lint fix bench clean $(VENV)
+
 READY := $(VENV)/.ready
 # The first interpreter that really is 3.11: a name on the path may be a shim without a version.
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
@@ -45,6 +46,8 @@ fix: $(READY)
 
 bench: $(READY)
 	@$(ENTER) for script in tests/bench/bench_*.py; do echo "== $$script"; python "$$script"; done
+
+$(VENV): $(READY)
 
 clean:
 	rm -rf $(VENV)
