@@ -178,7 +178,7 @@ def test_a_world_that_cannot_be_is_refused_by_name(arguments, named):
 
 def test_unknown_users_and_actions_are_refused_by_name():
     world = World(seed=1)
-    with pytest.raises(ValueError, match="'shopper-99999'.*shopper-00059"):
+    with pytest.raises(ValueError, match="'shopper-99999'"):
         world.step({"shopper-99999": "coupon"})
     with pytest.raises(ValueError, match="'voucher' is unknown"):
         world.step({"shopper-00001": "voucher"})
