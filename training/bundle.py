@@ -1,9 +1,9 @@
 """The bundle: the only trained thing that crosses to serving, as one folder.
 
-``bundle.json`` says what it is and lists the other files with their SHA-256; ``weights.safetensors``
-holds the weights, ``card.md`` tells people about it, and a model's ONNX graphs and tokenizer lie
-beside. The version is a hash of the content. This module needs neither torch nor Ray nor Feast.
-Next: ``serving/predictor.py``.
+``bundle.json`` says what it is and lists the other files with their SHA-256;
+``weights.safetensors`` holds the weights, ``card.md`` tells people about it, and a model's ONNX
+graphs and tokenizer lie beside. The version is a hash of the content. This module needs neither
+torch nor Ray nor Feast. Next: ``serving/predictor.py``.
 """
 
 from __future__ import annotations

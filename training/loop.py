@@ -136,7 +136,8 @@ class Training:
             zip(self.run.tasks, self.run.task_weights, strict=True)
         ):
             if num := int((batch.task_B == code).sum()):
-                loss = loss + weight * num * TASKS[name].loss(output, batch)
+                mean = TASKS[name].loss(output, batch, self.network.task_heads[name])
+                loss = loss + weight * num * mean
         if learning:
             for method in self.run.methods:
                 loss = method.loss(loss, output, batch)

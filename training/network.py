@@ -111,7 +111,11 @@ class Network(nn.Module):
         self.user = UserEncoder(config, sizes["num_kinds"], sizes["num_scalars"])
         tasks = {name: TASKS[name] for name in run.tasks}
         self.head_names = tuple(head for task in tasks.values() for head in task.heads)
+        self.task_heads: dict[str, slice] = {}
+        num_heads = 0
         for name, task in tasks.items():
+            self.task_heads[name] = slice(num_heads, num_heads + len(task.heads))
+            num_heads += len(task.heads)
             if task.heads:
                 self.user.heads[name] = task.head(config.width + 1 + sizes["num_scalars"])
         self.num_scalars = int(sizes["num_scalars"])

@@ -64,7 +64,7 @@ class Attention(nn.Module):
         bias = -days.clamp(min=0.0).log1p() * F.softplus(self.slope).view(1, -1, 1, 1)
         bias = bias.masked_fill(days < 0.0, float("-inf"))
         scaled = query / math.sqrt(query.shape[-1])
-        # By hand: the fused kernel's memory layout cannot be exported, and the bias needs gradients.
+        # By hand: the fused kernel's memory layout can't be exported, and the bias has gradients.
         weight = self.dropout(torch.softmax(scaled @ key.transpose(2, 3) + bias, dim=3))
         return self.out((weight @ value).transpose(1, 2).flatten(2))
 
@@ -112,7 +112,7 @@ class SequenceEncoder(nn.Module):
         repeats_BM = F.pad(_repeats(history.vector_BLW), (1, 0))
         token_BMW = self._tokens(history, repeats_BM[:, 1:])
         days_BMM = _days_between(at_BM)
-        for layer in self.layers[:-1]:  # type: ignore[index]
+        for layer in self.layers[:-1]:
             token_BMW = layer(token_BMW, token_BMW, days_BMM)
         last_B11 = length_B.view(-1, 1, 1)
         pick = last_B11.expand(-1, 1, token_BMW.shape[2])
