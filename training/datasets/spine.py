@@ -28,6 +28,10 @@ class Calendar(Protocol):
     def horizon_days(self) -> int:
         """Length of the retention label's window."""
 
+    @property
+    def snapshot_every_days(self) -> int:
+        """Distance between the moments at which every customer is asked about."""
+
     def window(self, split: Split) -> tuple[int | None, int]:
         """First moment (None: from the beginning) and end (exclusive) of `split`."""
 

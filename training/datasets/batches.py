@@ -1,0 +1,178 @@
+"""A dataset folder, read as batches of one week each.
+
+A batch holds examples of one week only, because items are as of the week's start; and examples of
+similar length, because padding costs what real positions cost. Which example goes where follows
+from the seed and the epoch; workers compute the same plan and take every n-th batch of it.
+Needs numpy alone. Next: ``../models/batch.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets.encode import EncodeSpec, Ints, padded
+from training.datasets.examples import Examples
+from training.models.batch import Batch, Catalogue
+
+
+class Dataset:
+    """The folder that ``rows.build`` wrote.
+
+    Attributes
+    ----------
+    meta
+        What it holds and what it was made from; every key is explained in ``docs/datasets.md``.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        path = self.folder / "meta.json"
+        if not path.exists():
+            raise ValueError(
+                f"{self.folder} holds no dataset (meta.json is missing); a finished "
+                "`python -m training fit` leaves one"
+            )
+        self.meta: dict[str, Any] = json.loads(path.read_text())
+        self._examples: dict[str, Examples] = {}
+
+    @cached_property
+    def item_ids(self) -> tuple[str, ...]:
+        """Id of each item index; index 0 is no item."""
+        return tuple(json.loads((self.folder / "items.json").read_text()))
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that an item ever had."""
+        return tuple(json.loads((self.folder / "texts.json").read_text()))
+
+    @cached_property
+    def text_vectors(self) -> NDArray[np.float32]:
+        """Outputs of the text encoder for ``texts``, ``(num_texts, text_width)``."""
+        return self._map("text_vectors")
+
+    @cached_property
+    def spec(self) -> EncodeSpec:
+        """Vocabulary and normalisers, fitted on training rows."""
+        return EncodeSpec.from_dict(self.meta["spec"])
+
+    def items(self, week: int) -> Catalogue:
+        """All items as of the start of week number `week`."""
+        index_I = np.arange(self.meta["num_items"], dtype=np.int64)
+        return Catalogue(
+            exists_I=np.array(self._items["exists"][week]),
+            scalars_IS=np.array(self._items["scalars"][week]),
+            text_I=self._items["text"][week].astype(np.int64),
+            index_I=np.where(index_I < self.meta["num_vocabulary"], index_I, 0),
+        )
+
+    def examples(self, split: str) -> Examples:
+        """All arrays of `split`, memory-mapped."""
+        if split not in self._examples:
+            self._examples[split] = Examples.load(self.folder / split)
+        return self._examples[split]
+
+    def batches(
+        self,
+        split: str,
+        max_positions: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> Iterator[Batch]:
+        """Batches of worker `rank` among `world`; see :meth:`plan` for what is in which."""
+        for rows in self.plan(split, max_positions, rank, world, seed, epoch):
+            yield self.batch(split, rows)
+
+    def plan(
+        self,
+        split: str,
+        max_positions: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> list[Ints]:
+        """Rows of each batch: together all rows of `split` once, equally many batches a worker.
+
+        A batch computes at most `max_positions` positions, padding included, unless one history
+        alone is longer.
+
+        Raises
+        ------
+        ValueError
+            When there are fewer examples than workers.
+        """
+        examples = self.examples(split)
+        lengths = np.maximum(np.diff(examples.history.offsets), 1)
+        rng = np.random.default_rng([seed, epoch])
+        shuffled = rng.permutation(len(examples))
+        ordered = shuffled[np.lexsort((lengths[shuffled], examples.week[shuffled]))]
+        batches = _cut(ordered, lengths, np.asarray(examples.week), max_positions)
+        batches = _to_multiple(batches, world, split)
+        return [batches[place] for place in rng.permutation(len(batches))[rank::world]]
+
+    def batch(self, split: str, rows: Ints) -> Batch:
+        """Examples number `rows` of `split`, all of one week."""
+        examples = self.examples(split)
+        weeks = np.unique(examples.week[rows])
+        assert len(weeks) == 1, f"a batch holds one week, not {weeks}"
+        users = padded(examples.history.take(rows), examples.asked_at[rows], examples.scalars[rows])
+        target_T, target_row_T = examples.targets(rows)
+        return Batch(
+            week=int(weeks[0]),
+            task_B=examples.task[rows],
+            item_BL=users.item_BL,
+            kind_BL=users.kind_BL,
+            gap_BL=users.gap_BL,
+            quantity_BL=users.quantity_BL,
+            amount_BL=users.amount_BL,
+            time_to_now_B=users.time_to_now_B,
+            scalars_BF=users.scalars_BF,
+            target_T=target_T,
+            target_row_T=target_row_T,
+            label_BH=examples.label[rows],
+            weight_B=examples.weight[rows],
+        )
+
+    @cached_property
+    def _items(self) -> dict[str, NDArray]:
+        return {name: self._map(f"items_{name}") for name in ("exists", "scalars", "text")}
+
+    def _map(self, name: str) -> NDArray:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+
+def _cut(ordered: Ints, lengths: Ints, weeks: Ints, max_positions: int) -> list[Ints]:
+    """Cut rows, sorted by week and length, where the week ends or the batch would be too large."""
+    starts, start = [0], 0
+    for place in range(1, len(ordered)):
+        row = ordered[place]
+        is_full = (place - start + 1) * lengths[row] > max_positions
+        if is_full or weeks[row] != weeks[ordered[start]]:
+            starts.append(start := place)
+    bounds = [*starts, len(ordered)] if len(ordered) else []
+    return [ordered[a:b] for a, b in pairwise(bounds)]
+
+
+def _to_multiple(batches: list[Ints], world: int, split: str) -> list[Ints]:
+    """Halve the batches with most rows until their number can be shared equally by `world`."""
+    batches = list(batches)
+    while len(batches) % world:
+        largest = max(range(len(batches)), key=lambda place: len(batches[place]))
+        rows = batches.pop(largest)
+        if len(rows) < 2:
+            raise ValueError(
+                f"the {split} split has {len(batches) + 1} examples for {world} workers; "
+                "train with fewer workers"
+            )
+        batches += [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    return batches

@@ -1,0 +1,86 @@
+"""All items of a dataset at the start of each of its weeks. Next: ``rows.py``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from training.datasets.encode import EncodeSpec, Ints, encode_items, scalars
+from training.datasets.normalise import Floats, Normaliser
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemsByWeek:
+    """Columns of I items (index 0 is no item) over W weeks."""
+
+    ids: tuple[str, ...]
+    """Id of each index; "" at 0."""
+    exists: NDArray[np.bool_]
+    """``(W, I)``, whether anything was known of the item when the week began."""
+    scalars: Floats
+    """``(W, I, S)``, normalised."""
+    text: NDArray[np.int32]
+    """``(W, I)``, row in `texts`; -1 = none."""
+    texts: tuple[str, ...]
+
+    def save(self, folder: Path) -> None:
+        """Write the files that ``batches.Dataset`` maps."""
+        for name in ("exists", "scalars", "text"):
+            np.save(folder / f"items_{name}.npy", getattr(self, name))
+        (folder / "items.json").write_text(json.dumps(self.ids))
+        (folder / "texts.json").write_text(json.dumps(self.texts))
+
+    def existing(self, week: Ints, item: Ints) -> NDArray[np.bool_]:
+        """Whether item ``item[i]`` existed when week ``week[i]`` began."""
+        return np.asarray(self.exists[week, item])
+
+
+def item_spine(ids: Sequence[str], weeks: Sequence[int]) -> pl.DataFrame:
+    """Every item at the start of every week, week after week."""
+    return (
+        pl.DataFrame({"week_at": weeks}, schema={"week_at": pl.Int64})
+        .join(pl.DataFrame({"item_id": ids}, schema={"item_id": pl.String}), how="cross")
+        .select(
+            "item_id",
+            pl.from_epoch("week_at", time_unit="us")
+            .dt.replace_time_zone("UTC")
+            .alias("event_timestamp"),
+        )
+    )
+
+
+def fit_items(frame: pl.DataFrame, names: Sequence[str], before: int) -> Normaliser:
+    """Normaliser of the item scalars `names`, from weeks that began before `before` alone."""
+    moment = pl.col("event_timestamp").cast(pl.Int64)
+    values = scalars(frame.filter(moment < before), names)
+    return Normaliser.fit(names, values[~np.isnan(values).all(axis=1)])
+
+
+def items_by_week(frame: pl.DataFrame, ids: Sequence[str], spec: EncodeSpec) -> ItemsByWeek:
+    """The catalogue from the features `frame` of ``item_spine(ids, weeks)``."""
+    arrays = encode_items(frame, spec)
+    texts = tuple(sorted({*arrays.text} - {""})) or ("",)
+    row = {"": -1} | {text: number for number, text in enumerate(texts) if text}
+    text = np.array([row[text] for text in arrays.text], dtype=np.int32)
+    nobody = spec.item.apply(np.full((1, len(spec.item.names)), np.nan))[0]
+
+    def by_week(values: NDArray, at_zero: object) -> NDArray:
+        weeks = values.reshape(-1, len(ids), *values.shape[1:])
+        first = np.broadcast_to(
+            np.asarray(at_zero, values.dtype), (len(weeks), 1, *weeks.shape[2:])
+        )
+        return np.concatenate([first, weeks], axis=1)
+
+    return ItemsByWeek(
+        ids=("", *ids),
+        exists=by_week(arrays.exists_I, False),
+        scalars=by_week(arrays.scalars_IS, nobody),
+        text=by_week(text, -1),
+        texts=texts,
+    )

@@ -1,0 +1,209 @@
+"""Events and features become a dataset folder: the one place that asks for point-in-time rows.
+
+The tasks say whom to ask about and when (``spine.py``); the feature store answers as of those
+moments; ``guard.py`` refuses answers that know the future; ``encode.py`` makes arrays of them, with
+a vocabulary and normalisers fitted on training rows. The folder is named by a fingerprint of all it
+was made from, and made once. Next: ``batches.py``, which reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from feature_repo import retrieval
+from feature_repo.settings import Settings
+from feature_repo.warehouse import Warehouse
+from training.datasets import spine
+from training.datasets.catalogue import fit_items, item_spine, items_by_week
+from training.datasets.encode import EncodeSpec, scalars
+from training.datasets.guard import check_labels, check_times
+from training.datasets.lineage import Run, lineage, sizes
+from training.datasets.normalise import Normaliser
+from training.datasets.split import encode_split, label_array
+from training.datasets.texts import encoder_of, text_vectors
+
+Ask = Callable[[pl.DataFrame, str], pl.DataFrame]
+"""Rows with a key and ``event_timestamp``, and a service, to checked features."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reads:
+    """The two questions put to the feature store; a test may answer them itself."""
+
+    point_in_time: Callable[[pl.DataFrame, str, Settings], pl.DataFrame] = retrieval.point_in_time
+    schema_hash: Callable[[Sequence[str], Settings], str] = retrieval.schema_hash
+
+
+def build(
+    run: Run,
+    calendar: spine.Calendar,
+    tasks: Mapping[str, spine.Asks],
+    settings: Settings,
+    reads: Reads | None = None,
+) -> Path:
+    """The dataset folder of `run` on `calendar`, made now unless an equal one is there.
+
+    Parameters
+    ----------
+    tasks
+        The run's tasks by name, in its order.
+
+    Raises
+    ------
+    FutureLeak
+        When a feature row holds what was not known at its moment.
+    ValueError
+        When there is no training example, or the features lag behind the events.
+    """
+    reads = reads or Reads()
+    warehouse = Warehouse(settings.warehouse)
+    schema_hash = reads.schema_hash([run.service, run.item_service], settings)
+    made_from = lineage(run, calendar, tasks, settings, warehouse, schema_hash)
+    name = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+    folder = settings.home.resolve() / "datasets" / name
+    if (folder / "meta.json").exists():
+        return folder
+    partial = folder.with_name(f"{name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        meta = _make(partial, run, calendar, tasks, settings, reads, warehouse)
+        meta |= {"fingerprint": name, "lineage": made_from}
+        (partial / "meta.json").write_text(json.dumps(meta))
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _make(
+    folder: Path,
+    run: Run,
+    calendar: spine.Calendar,
+    tasks: Mapping[str, spine.Asks],
+    settings: Settings,
+    reads: Reads,
+    warehouse: Warehouse,
+) -> dict[str, Any]:
+    """Fill `folder`; what ``meta.json`` says of it."""
+
+    def ask(rows: pl.DataFrame, service: str) -> pl.DataFrame:
+        key = "user_id" if "user_id" in rows.columns else "item_id"
+        frame = reads.point_in_time(rows.select(key, "event_timestamp"), service, settings)
+        check_times(frame, key)
+        return frame
+
+    events = warehouse.events(known_before=calendar.window("test")[1])
+    spines = {split: spine.build(tasks, events, calendar, split) for split in spine.SPLITS}
+    meta = _write(folder, run, calendar, tasks, spines, _item_ids(events), ask)
+    return meta | _write_texts(folder, run, settings)
+
+
+def _item_ids(events: pl.DataFrame) -> list[str]:
+    """Every item that any event names, in order; whether it existed is asked week by week."""
+    return events["item_id"].drop_nulls().unique().sort().to_list()
+
+
+def _write(
+    folder: Path,
+    run: Run,
+    calendar: spine.Calendar,
+    tasks: Mapping[str, spine.Asks],
+    spines: Mapping[spine.Split, pl.DataFrame],
+    item_ids: Sequence[str],
+    ask: Ask,
+) -> dict[str, Any]:
+    """Ask for users and items, encode and save them; what ``meta.json`` says of it."""
+    if spines["train"].is_empty():
+        raise ValueError(
+            f"no task ({', '.join(tasks)}) has an example that closed before the training cut; "
+            "bring older events, or shorten horizon_days"
+        )
+    heads = [head for task in tasks.values() for head in task.heads]
+    weeks = sorted({week for rows in spines.values() for week in rows["week_at"]})
+    train = _users(spines["train"], run.service, ask)
+    vocabulary = _vocabulary(spines["train"], train, run.model.max_history)
+    ids = [*vocabulary, *sorted(set(item_ids) - set(vocabulary))]
+    item_frame = ask(item_spine(ids, weeks), run.item_service)
+    spec = _fit(vocabulary, train, item_frame, run, calendar)
+    check_labels(
+        scalars(train, spec.user.names), spec.user.names, label_array(spines["train"], heads), heads
+    )
+    items = items_by_week(item_frame, ids, spec)
+    items.save(folder)
+    counts, dropped = {}, {}
+    for split, rows in spines.items():
+        frame = train if split == "train" else _users(rows, run.service, ask, like=train)
+        examples, dropped[split] = encode_split(rows, frame, spec, items, weeks, heads)
+        examples.save(folder / split)
+        counts[split] = len(examples)
+    return sizes(run, calendar, tasks, spec, items, weeks) | {"counts": counts, "dropped": dropped}
+
+
+def _users(
+    rows: pl.DataFrame, service: str, ask: Ask, like: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Features of the shoppers of `rows`; an empty frame `like` another when there are none."""
+    if rows.is_empty() and like is not None:
+        return like.clear()
+    frame = ask(rows, service)
+    num_blank = int((frame["history_at"].list.len().fill_null(0) == 0).sum())
+    if num_blank:
+        raise ValueError(
+            f"the feature store knows no behaviour of {num_blank} of {len(frame)} shoppers before "
+            "their moments, and the warehouse does: run `python -m feature_repo rollup`"
+        )
+    return frame
+
+
+def _vocabulary(rows: pl.DataFrame, frame: pl.DataFrame, length: int) -> list[str]:
+    """Items in the histories and targets of training rows."""
+    seen = frame["history_item"].list.tail(length).explode().drop_nulls().unique()
+    bought = rows["targets"].explode().drop_nulls().unique()
+    return sorted({*seen, *bought} - {""})
+
+
+def _fit(
+    vocabulary: Sequence[str],
+    train: pl.DataFrame,
+    items: pl.DataFrame,
+    run: Run,
+    calendar: spine.Calendar,
+) -> EncodeSpec:
+    """What encoding learns, from training rows and from weeks that began in training alone."""
+    names = _numbers(train)
+    return EncodeSpec(
+        vocabulary=tuple(vocabulary),
+        user=Normaliser.fit(names, scalars(train, names)),
+        item=fit_items(items, _numbers(items), before=calendar.window("train")[1]),
+        history_length=run.model.max_history,
+    )
+
+
+def _numbers(frame: pl.DataFrame) -> tuple[str, ...]:
+    """Names of the scalar features."""
+    return tuple(name for name, kind in frame.schema.items() if kind.is_numeric())
+
+
+def _write_texts(folder: Path, run: Run, settings: Settings) -> dict[str, Any]:
+    """Vectors of all texts of the catalogue in `folder`."""
+    texts = json.loads((folder / "texts.json").read_text())
+    encoder, encode = encoder_of(run.text_encoder, run.seed)
+    vectors = text_vectors(texts, encoder, settings.home / "cache" / "text", encode)
+    if vectors.shape[1] != run.model.text_width:
+        raise ValueError(
+            f"text_encoder {run.text_encoder!r} gives vectors {vectors.shape[1]} wide, and "
+            f"model.text_width is {run.model.text_width}; set them equal"
+        )
+    np.save(folder / "text_vectors.npy", vectors)
+    return {"text_encoder": run.text_encoder, "num_texts": len(texts)}

@@ -1,0 +1,81 @@
+"""One split's spine and features become its arrays. Next: ``examples.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from training.datasets.catalogue import ItemsByWeek
+from training.datasets.encode import EncodeSpec, Histories, Ints, encode_histories, scalars
+from training.datasets.examples import Examples
+from training.datasets.normalise import Floats
+
+BLOCK = 4096
+"""Rows whose item ids are Python objects at one time."""
+
+
+def encode_split(
+    rows: pl.DataFrame,
+    frame: pl.DataFrame,
+    spec: EncodeSpec,
+    items: ItemsByWeek,
+    weeks: Sequence[int],
+    heads: Sequence[str],
+) -> tuple[Examples, dict[str, int]]:
+    """Arrays of the spine `rows` with the features `frame`, row by row the same examples.
+
+    A target that did not exist when its week began cannot be scored: it is dropped, and an example
+    whose targets are all dropped with it. Both numbers are returned.
+    """
+    index = {item: number for number, item in enumerate(items.ids) if number}
+    week = np.searchsorted(np.asarray(weeks), rows["week_at"].to_numpy())
+    bought = rows["targets"].list.len().to_numpy().astype(np.int64)
+    owner = np.repeat(np.arange(len(rows)), bought)
+    flat = [index[item] for item in rows["targets"].explode(empty_as_null=False)]
+    target = np.array(flat, dtype=np.int64)
+    exists = items.existing(week[owner], target)
+    num_left = np.bincount(owner[exists], minlength=len(rows))
+    kept = np.flatnonzero((bought == 0) | (num_left > 0))
+    examples = Examples(
+        task=rows["task"].to_numpy()[kept],
+        week=week[kept],
+        user=np.array(rows["user_id"].to_list(), dtype=np.str_)[kept],
+        asked_at=rows["asked_at"].to_numpy()[kept],
+        weight=rows["weight"].to_numpy()[kept].astype(np.float32),
+        scalars=spec.user.apply(scalars(frame, spec.user.names))[kept],
+        label=label_array(rows, heads)[kept],
+        target=target[exists],
+        target_offsets=np.concatenate([[0], np.cumsum(num_left[kept])]),
+        num_bought=bought[kept],
+        history=_histories(frame, index, spec.history_length).take(kept),
+    )
+    dropped = {"targets": int((~exists).sum()), "examples": len(rows) - len(kept)}
+    return examples, dropped
+
+
+def label_array(rows: pl.DataFrame, heads: Sequence[str]) -> Floats:
+    """Labels ``(n, heads)`` of a spine; NaN where a head does not apply."""
+    columns = [rows[head].to_numpy().astype(np.float32) for head in heads]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), np.float32)
+
+
+def _histories(frame: pl.DataFrame, index: dict[str, int], length: int) -> Histories:
+    """Histories of all rows, block by block."""
+    blocks = [
+        encode_histories(frame.slice(start, BLOCK), index, length)
+        for start in range(0, max(len(frame), 1), BLOCK)
+    ]
+    ends = np.cumsum([0, *(block.offsets[-1] for block in blocks)])
+    offsets: list[Ints] = [
+        block.offsets[1:] + end for block, end in zip(blocks, ends[:-1], strict=True)
+    ]
+    return Histories(
+        item=np.concatenate([block.item for block in blocks]),
+        kind=np.concatenate([block.kind for block in blocks]),
+        quantity=np.concatenate([block.quantity for block in blocks]),
+        amount=np.concatenate([block.amount for block in blocks]),
+        at=np.concatenate([block.at for block in blocks]),
+        offsets=np.concatenate([np.zeros(1, dtype=np.int64), *offsets]),
+    )
