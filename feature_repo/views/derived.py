@@ -19,7 +19,7 @@ asked_at = RequestSource(name="asked_at", schema=[Field(name="asked_at", dtype=I
 @on_demand_feature_view(
     sources=[user_state, user_days, asked_at],
     schema=[Field(name=name, dtype=Float64) for name in USER_FEATURES],
-    description="Recency, frequency, money, 7/30/90-day windows and rhythm at the moment of asking.",
+    description="Recency, frequency, money, 7/30/90-day windows and rhythm when asked.",
 )
 def user_features(inputs: pd.DataFrame) -> pd.DataFrame:
     """User features; see ``derive.user``."""

@@ -35,7 +35,7 @@ def collected_view(
 
     `order` names the source columns that order rows of one stamp.
     """
-    arrays = {column: Array(kind) for column, kind in schema.items()}  # type: ignore[arg-type]
+    arrays = {column: Array(kind) for column, kind in schema.items()}
     tags = {"collect": str(last), "order": order}
     return _view(name, entity, arrays, description, tags)
 

@@ -1,0 +1,191 @@
+"""Events into the warehouse: once, whatever is sent twice, late or out of order.
+
+``read == accepted + duplicates + rejected`` holds for every report. A rejected row is kept raw as
+a dead letter with its reason. Next: ``importers.py`` for files, ``publish.py`` for the live way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+import sqlalchemy as sa
+
+from feature_repo.events import EVENT_SCHEMA, check, known_at
+from feature_repo.tables import dead_letters, events
+from feature_repo.warehouse import Warehouse
+
+BATCH = 50_000
+LOOKUP = 30_000  # SQLite takes at most 32,766 parameters.
+IDENTITY = ("kind", "user_id", "event_at", "item_id", "quantity", "price_micros", "text")
+"""Two events of one id that differ in these are two events: the second is a conflict."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the rows that were read."""
+
+    read: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Reason to number of rejected rows."""
+    accepted_ids: list[str] = field(default_factory=list)
+    """Ids of the newly kept events, in the order of the batch; empty unless asked for."""
+    rejects: list[tuple[str, str]] = field(default_factory=list)
+    """(event id or "", reason) of each reject; empty unless asked for."""
+
+    def add(self, other: Report) -> None:
+        """Count `other` in."""
+        self.read += other.read
+        self.accepted += other.accepted
+        self.duplicates += other.duplicates
+        self.rejected += other.rejected
+        self.reasons = dict(Counter(self.reasons) + Counter(other.reasons))
+        self.accepted_ids += other.accepted_ids
+        self.rejects += other.rejects
+
+
+def ingest(
+    warehouse: Warehouse,
+    frame: pl.DataFrame,
+    *,
+    source: str,
+    now: int,
+    rejects: pl.DataFrame | None = None,
+    progress: Callable[[int], None] | None = None,
+    detail: bool = False,
+) -> Report:
+    """Keep the events of `frame`, each id once; whole batches commit, so a repeat completes.
+
+    Parameters
+    ----------
+    frame
+        ``EVENT_SCHEMA``; an optional column ``raw`` holds the row as it came.
+    rejects
+        Rows that were refused before: columns ``reason`` and ``raw``.
+    progress
+        Called with the number of rows read after each batch.
+    detail
+        List accepted ids and rejects in the report.
+    """
+    report = Report()
+    if rejects is not None and rejects.height:
+        with warehouse.begin(lock="ingest") as connection:
+            _bury(connection, rejects, source, now)
+        reasons = dict(rejects["reason"].value_counts().iter_rows())
+        report.add(Report(read=rejects.height, rejected=rejects.height, reasons=reasons))
+        if progress is not None:
+            progress(rejects.height)
+    for batch in frame.cast(dict(EVENT_SCHEMA)).iter_slices(BATCH):  # type: ignore[arg-type]
+        report.add(_ingest_batch(warehouse, batch, source, now, detail))
+        if progress is not None:
+            progress(batch.height)
+    assert report.read == report.accepted + report.duplicates + report.rejected
+    return report
+
+
+def _ingest_batch(
+    warehouse: Warehouse, batch: pl.DataFrame, source: str, now: int, detail: bool
+) -> Report:
+    good, bad = check(batch, now)
+    with warehouse.begin(lock="ingest") as connection:
+        new, repeated, conflicting = _sort_out(connection, good)
+        bad = pl.concat([bad, conflicting.select(bad.columns)])
+        _bury(connection, bad, source, now)
+        rows = new.select(*EVENT_SCHEMA, known_at=known_at())
+        if rows.height:
+            _insert(connection, rows)
+    report = Report(
+        read=batch.height,
+        accepted=new.height,
+        duplicates=repeated,
+        rejected=bad.height,
+        reasons=dict(bad["reason"].value_counts().iter_rows()),
+    )
+    if detail:
+        report.accepted_ids = new["event_id"].to_list()
+        report.rejects = [
+            (name or "", why) for name, why in bad.select("event_id", "reason").rows()
+        ]
+    return report
+
+
+def _sort_out(
+    connection: sa.Connection, good: pl.DataFrame
+) -> tuple[pl.DataFrame, int, pl.DataFrame]:
+    """New events, the number of repeats, and rows whose id belongs to another event."""
+    kept = _kept(connection, good["event_id"].unique().to_list())
+    first = good.unique("event_id", keep="first", maintain_order=True)
+    new = first.join(kept, on="event_id", how="anti", maintain_order="left")
+    owners = pl.concat([kept, new.select("event_id", *IDENTITY)])
+    judged = good.with_row_index("row").join(owners, on="event_id", how="left", suffix="_kept")
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_kept")) for name in IDENTITY)
+    judged = judged.with_columns(same=same)
+    conflicting = judged.filter(~pl.col("same")).with_columns(
+        reason=pl.lit("conflicting_duplicate")
+    )
+    repeated = good.height - new.height - conflicting.height
+    return new, repeated, conflicting
+
+
+def _kept(connection: sa.Connection, ids: list[str]) -> pl.DataFrame:
+    """What the warehouse already holds under `ids`."""
+    names = ("event_id", *IDENTITY)
+    query = sa.select(*(events.c[name] for name in names))
+    rows = [
+        tuple(row)
+        for start in range(0, len(ids), LOOKUP)
+        for row in connection.execute(
+            query.where(events.c.event_id.in_(ids[start : start + LOOKUP]))
+        )
+    ]
+    types = {name: EVENT_SCHEMA[name] for name in names}
+    return pl.DataFrame(rows, schema=types, orient="row")
+
+
+def _insert(connection: sa.Connection, rows: pl.DataFrame) -> None:
+    """Insert by the driver itself: SQLAlchemy's own executemany costs twice the time."""
+    statement = sa.insert(events).values(dict.fromkeys(rows.columns))
+    compiled = statement.compile(dialect=connection.dialect)
+    if compiled.positional:
+        order = [rows.columns.index(name) for name in compiled.positiontup or ()]
+        connection.exec_driver_sql(str(compiled), rows.select(pl.nth(order)).rows())
+    else:
+        connection.execute(sa.insert(events), rows.to_dicts())
+
+
+def _bury(connection: sa.Connection, bad: pl.DataFrame, source: str, now: int) -> None:
+    """Keep rejected rows raw, each once per source and content."""
+    letters = {letter["letter_id"]: letter for letter in _letters(bad, source, now)}
+    ids = list(letters)
+    for start in range(0, len(ids), LOOKUP):
+        column = dead_letters.c.letter_id
+        found = sa.select(column).where(column.in_(ids[start : start + LOOKUP]))
+        for (letter_id,) in connection.execute(found):
+            del letters[letter_id]
+    if letters:
+        connection.execute(sa.insert(dead_letters), list(letters.values()))
+
+
+def _letters(bad: pl.DataFrame, source: str, now: int) -> Iterator[dict[str, object]]:
+    raws = bad["raw"].to_list() if "raw" in bad.columns else _raw(bad)
+    for raw, reason in zip(raws, bad["reason"].to_list(), strict=True):
+        digest = hashlib.sha256(f"{source}\n{raw}".encode()).hexdigest()
+        yield {
+            "letter_id": digest,
+            "source": source,
+            "reason": reason,
+            "raw": raw,
+            "received_at": now,
+        }
+
+
+def _raw(bad: pl.DataFrame) -> Iterator[str]:
+    for row in bad.select(EVENT_SCHEMA.names()).iter_rows(named=True):
+        yield json.dumps({name: value for name, value in row.items() if value is not None})

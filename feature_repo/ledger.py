@@ -1,0 +1,252 @@
+"""What Nudge said and did, and what came of it: decisions, reservations, outcomes.
+
+A decision is durable before its answer leaves. Budget and frequency cap are read and reserved in
+one write transaction, so they hold under concurrency and after a crash. Next: ``ingest.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from feature_repo.settings import DAY
+from feature_repo.tables import campaigns, decisions, outcomes, reservations
+from feature_repo.warehouse import Warehouse
+
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """One answer: what was asked, with which probabilities, and what was chosen."""
+
+    decision_id: str
+    kind: str
+    """recommend, predict or decide."""
+    user_id: str
+    decided_at: int
+    model_version: str
+    feature_version: str
+    policy: str | None = None
+    action: str | None = None
+    """What was done (decide only)."""
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """Action or item to the probability with which it was chosen: the propensity."""
+    scores: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    notices: tuple[str, ...] = ()
+    campaign_id: str | None = None
+    cost_micros: int = 0
+    request: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Campaign:
+    """What may be spent on whom."""
+
+    campaign_id: str
+    daily_budget_micros: int
+    cap_num: int
+    """Actions other than "nothing" that one shopper may get within `cap_days`."""
+    cap_days: float
+    cost_micros: Mapping[str, int]
+    """What an action reserves from the budget; 0 where not named."""
+
+    def __post_init__(self) -> None:
+        for name in ("daily_budget_micros", "cap_num", "cap_days"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"campaign {self.campaign_id!r}: {name} is {getattr(self, name)}")
+        for action, cost in self.cost_micros.items():
+            if cost < 0:
+                raise ValueError(f"campaign {self.campaign_id!r}: {action} costs {cost}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitState:
+    """What a campaign has left, and what one shopper got, at the moment of deciding."""
+
+    spent_micros: int
+    daily_budget_micros: int
+    actions_by_user: int
+    """Actions other than "nothing" within the campaign's cap window."""
+    last_action_at: int | None
+
+
+class Ledger:
+    """The decisions of one shop."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def write(self, decision: Decision) -> None:
+        """Keep `decision`; durable when this returns."""
+        with self._warehouse.begin() as connection:
+            connection.execute(sa.insert(decisions), _row(decision))
+
+    def decide(
+        self,
+        user_id: str,
+        campaign_id: str,
+        now: int,
+        choose: Callable[[LimitState], Decision],
+    ) -> Decision:
+        """Choose within the limits, reserve what it costs and keep it, in one transaction.
+
+        Parameters
+        ----------
+        now
+            Moment of deciding; budgets are by UTC day.
+        choose
+            Pure: gives the decision for the limits as they stand.
+
+        Raises
+        ------
+        ValueError
+            When the campaign does not exist.
+        """
+        with self._warehouse.begin(lock=f"campaign:{campaign_id}") as connection:
+            campaign = _campaign(connection, campaign_id)
+            limits = _limits(connection, campaign, user_id, now)
+            decision = choose(limits)
+            if decision.action not in (None, NOTHING):
+                _reserve(connection, campaign, limits, decision)
+            connection.execute(sa.insert(decisions), _row(decision))
+        return decision
+
+    def get(self, decision_id: str) -> Decision | None:
+        """The decision of that id, None when there is none."""
+        query = sa.select(decisions).where(decisions.c.decision_id == decision_id)
+        with self._warehouse.read() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else _decision(row)
+
+    def decisions(self, user_id: str | None = None, limit: int = 50) -> list[Decision]:
+        """The newest decisions, of one user or of all."""
+        query = sa.select(decisions).order_by(decisions.c.decided_at.desc()).limit(limit)
+        if user_id is not None:
+            query = query.where(decisions.c.user_id == user_id)
+        with self._warehouse.read() as connection:
+            return [_decision(row) for row in connection.execute(query).mappings()]
+
+    def attach_outcomes(self, events: pl.DataFrame) -> tuple[int, int]:
+        """Make the events that cite a decision its outcomes, each once.
+
+        Gives the number newly attached and the number that cite a decision nobody made.
+        """
+        citing = events.filter(pl.col("decision_id").is_not_null()).unique("event_id")
+        if citing.is_empty():
+            return 0, 0
+        with self._warehouse.begin(lock="outcomes") as connection:
+            made = _present(connection, decisions.c.decision_id, citing["decision_id"])
+            held = _present(connection, outcomes.c.event_id, citing["event_id"])
+            known = citing.filter(pl.col("decision_id").is_in(made))
+            rows = [_outcome(event) for event in known.to_dicts() if event["event_id"] not in held]
+            if rows:
+                connection.execute(sa.insert(outcomes), rows)
+        return len(rows), citing.height - known.height
+
+    def outcomes(self, decision_id: str) -> list[dict[str, Any]]:
+        """The outcomes of a decision: event_id, decision_id, kind, event_at, value_micros."""
+        query = sa.select(outcomes).where(outcomes.c.decision_id == decision_id)
+        with self._warehouse.read() as connection:
+            found = connection.execute(query.order_by(outcomes.c.event_at))
+            return [dict(row) for row in found.mappings()]
+
+    def spent_micros(self, campaign_id: str, now: int) -> int:
+        """What the campaign has reserved on the UTC day of `now`."""
+        with self._warehouse.read() as connection:
+            return _spent(connection, campaign_id, now // DAY)
+
+    def upsert_campaign(self, campaign: Campaign) -> None:
+        """Add `campaign`, or replace the one of the same id."""
+        with self._warehouse.begin(lock=f"campaign:{campaign.campaign_id}") as connection:
+            same = campaigns.c.campaign_id == campaign.campaign_id
+            connection.execute(campaigns.delete().where(same))
+            connection.execute(sa.insert(campaigns), asdict(campaign))
+
+    def campaign(self, campaign_id: str) -> Campaign:
+        """The campaign of that id; ``ValueError`` when there is none."""
+        with self._warehouse.read() as connection:
+            return _campaign(connection, campaign_id)
+
+
+def _row(decision: Decision) -> dict[str, Any]:
+    return asdict(decision) | {"notices": list(decision.notices)}
+
+
+def _decision(row: Mapping[str, Any]) -> Decision:
+    values = {name: row[name] for name in Decision.__slots__}  # type: ignore[attr-defined]
+    return Decision(**values | {"notices": tuple(row["notices"]), "reason": row["reason"] or ""})
+
+
+def _campaign(connection: sa.Connection, campaign_id: str) -> Campaign:
+    query = sa.select(campaigns).where(campaigns.c.campaign_id == campaign_id)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        names = connection.execute(sa.select(campaigns.c.campaign_id)).scalars().all()
+        raise ValueError(f"there is no campaign {campaign_id!r}; there are {sorted(names)}")
+    return Campaign(**row)
+
+
+def _spent(connection: sa.Connection, campaign_id: str, day: int) -> int:
+    total = sa.func.coalesce(sa.func.sum(reservations.c.cost_micros), 0)
+    query = sa.select(total).where(
+        reservations.c.campaign_id == campaign_id, reservations.c.day == day
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _limits(connection: sa.Connection, campaign: Campaign, user_id: str, now: int) -> LimitState:
+    since = now - round(campaign.cap_days * DAY)
+    recent = sa.select(sa.func.count(), sa.func.max(reservations.c.reserved_at)).where(
+        reservations.c.user_id == user_id, reservations.c.reserved_at > since
+    )
+    num_actions, last_action_at = connection.execute(recent).one()
+    return LimitState(
+        spent_micros=_spent(connection, campaign.campaign_id, now // DAY),
+        daily_budget_micros=campaign.daily_budget_micros,
+        actions_by_user=num_actions,
+        last_action_at=last_action_at,
+    )
+
+
+def _reserve(
+    connection: sa.Connection, campaign: Campaign, limits: LimitState, decision: Decision
+) -> None:
+    """Reserve the action's cost; what was chosen must lie within the limits it was shown."""
+    left = limits.daily_budget_micros - limits.spent_micros
+    assert decision.cost_micros <= left, f"{decision.cost_micros} over the {left} left"
+    assert limits.actions_by_user < campaign.cap_num, "an action over the frequency cap"
+    connection.execute(
+        sa.insert(reservations),
+        {
+            "decision_id": decision.decision_id,
+            "campaign_id": campaign.campaign_id,
+            "user_id": decision.user_id,
+            "action": decision.action,
+            "day": decision.decided_at // DAY,
+            "reserved_at": decision.decided_at,
+            "cost_micros": decision.cost_micros,
+        },
+    )
+
+
+def _present(connection: sa.Connection, column: sa.Column, values: pl.Series) -> set[str]:
+    wanted = values.unique().to_list()
+    return {
+        found
+        for start in range(0, len(wanted), 30_000)
+        for found in connection.execute(
+            sa.select(column).where(column.in_(wanted[start : start + 30_000]))
+        ).scalars()
+    }
+
+
+def _outcome(event: dict[str, Any]) -> dict[str, Any]:
+    value = (event["price_micros"] or 0) * (event["quantity"] or 1)
+    names = ("event_id", "decision_id", "kind", "event_at")
+    return {name: event[name] for name in names} | {"value_micros": value}

@@ -1,0 +1,163 @@
+"""The tables of a shop's warehouse, with the seats that later work needs.
+
+Times are microseconds since 1970 (UTC), money is micros of the base currency. A change here needs a
+migration in ``infra/migrations``. Next: ``warehouse.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+
+def _id(name: str, **options: Any) -> sa.Column:
+    return sa.Column(name, sa.String(128), **options)
+
+
+def _at(name: str, **options: Any) -> sa.Column:
+    """Microseconds since 1970, UTC; micros of money are of the same type."""
+    return sa.Column(name, sa.BigInteger, **options)
+
+
+events = sa.Table(
+    "events",
+    metadata,
+    _id("event_id", primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    _id("user_id", nullable=False),
+    _at("event_at", nullable=False),
+    _at("received_at", nullable=False),
+    _id("item_id"),
+    _id("order_id"),
+    sa.Column("quantity", sa.BigInteger),
+    _at("price_micros"),
+    sa.Column("currency", sa.String(3)),
+    _at("original_price_micros"),
+    sa.Column("text", sa.Text),
+    _id("decision_id"),
+    _at("known_at", nullable=False),
+    sa.Index("events_by_user", "user_id", "known_at"),
+    sa.Index("events_by_decision", "decision_id"),
+)
+items = sa.Table(
+    "items",
+    metadata,
+    _id("item_id", primary_key=True),
+    _at("known_at", nullable=False),
+    sa.Column("text", sa.Text),
+    sa.Column("category", sa.String(256)),
+    _at("price_micros"),
+    sa.Column("attributes", sa.JSON),
+)
+users = sa.Table(
+    "users",
+    metadata,
+    _id("user_id", primary_key=True),
+    sa.Column("locale", sa.String(64)),
+    sa.Column("zone", sa.String(64)),
+    sa.Column("consent", sa.JSON),
+    sa.Column("attributes", sa.JSON),
+)
+# No feature may read these: they exist to measure fairness alone.
+protected_attributes = sa.Table(
+    "protected_attributes",
+    metadata,
+    _id("user_id", primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+stock = sa.Table(
+    "stock",
+    metadata,
+    _id("item_id", primary_key=True),
+    _at("known_at", primary_key=True),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+)
+campaigns = sa.Table(
+    "campaigns",
+    metadata,
+    _id("campaign_id", primary_key=True),
+    _at("daily_budget_micros", nullable=False),
+    sa.Column("cap_num", sa.Integer, nullable=False),
+    sa.Column("cap_days", sa.Float, nullable=False),
+    sa.Column("cost_micros", sa.JSON, nullable=False),
+)
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    _id("decision_id", primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    _id("user_id", nullable=False),
+    _at("decided_at", nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("feature_version", sa.String(64), nullable=False),
+    sa.Column("policy", sa.String(128)),
+    sa.Column("action", sa.String(32)),
+    sa.Column("probabilities", sa.JSON, nullable=False),
+    sa.Column("scores", sa.JSON, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("notices", sa.JSON, nullable=False),
+    _id("campaign_id"),
+    _at("cost_micros", nullable=False),
+    sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("previous_seal", sa.String(64)),
+    sa.Column("seal", sa.String(64)),
+    sa.Index("decisions_by_user", "user_id", "decided_at"),
+)
+reservations = sa.Table(
+    "reservations",
+    metadata,
+    _id("decision_id", primary_key=True),
+    _id("campaign_id", nullable=False),
+    _id("user_id", nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("day", sa.BigInteger, nullable=False),
+    _at("reserved_at", nullable=False),
+    _at("cost_micros", nullable=False),
+    sa.Index("reservations_by_day", "campaign_id", "day"),
+    sa.Index("reservations_by_user", "user_id", "reserved_at"),
+)
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    _id("event_id", primary_key=True),
+    _id("decision_id", nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    _at("event_at", nullable=False),
+    _at("value_micros", nullable=False),
+)
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    _id("message_id", primary_key=True),
+    _id("decision_id", nullable=False, index=True),
+    _at("created_at", nullable=False),
+    _at("sent_at"),
+    sa.Column("payload", sa.JSON, nullable=False),
+)
+labels = sa.Table(
+    "labels",
+    metadata,
+    _id("subject_id", primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    _at("labelled_at", primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    sa.Column("letter_id", sa.String(64), primary_key=True),
+    sa.Column("source", sa.String(256), nullable=False),
+    sa.Column("reason", sa.String(64), nullable=False, index=True),
+    sa.Column("raw", sa.Text, nullable=False),
+    _at("received_at", nullable=False),
+)
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)

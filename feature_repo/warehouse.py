@@ -1,0 +1,175 @@
+"""Where events, decisions and outcomes are kept: SQLAlchemy tables and their transactions.
+
+SQLite (write-ahead log, one writer at a time) or PostgreSQL, by URL. The tables are made by the
+Alembic migrations in ``infra/migrations``; ``tables.py`` lists them. Next: ``ledger.py``,
+``ingest.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from feature_repo.events import EVENT_SCHEMA, known_at
+from feature_repo.tables import dead_letters, events, items, meta, metadata, users
+
+MIGRATIONS = Path(__file__).parents[1] / "infra" / "migrations"
+
+
+class Warehouse:
+    """One shop's tables behind a SQLAlchemy URL; a unit of work is a ``with`` block."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = sa.create_engine(url)
+        if self.engine.dialect.name == "sqlite":
+            self._prepare_sqlite()
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest migration; safe to repeat."""
+        from alembic import command
+        from alembic.config import Config
+
+        if self.engine.url.database and self.engine.dialect.name == "sqlite":
+            Path(self.engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def begin(self, lock: str | None = None) -> Iterator[sa.Connection]:
+        """A write transaction; commits at the end, rolls back on an error.
+
+        SQLite lets one writer in at a time. On PostgreSQL writers that name the same `lock`
+        queue.
+        """
+        with self.engine.connect() as connection:
+            writing = connection.execution_options(nudge_write=True)
+            with writing.begin():
+                if lock is not None and self.engine.dialect.name == "postgresql":
+                    key = sa.func.hashtext(lock)
+                    writing.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+                yield writing
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A read transaction: one consistent view."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def events(
+        self,
+        *,
+        user_ids: Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        known_before: int | None = None,
+    ) -> pl.DataFrame:
+        """Events in ``EVENT_SCHEMA``, in order of becoming known, ties by event time, then id."""
+        query = sa.select(*(events.c[name] for name in EVENT_SCHEMA))
+        if user_ids is not None:
+            query = query.where(events.c.user_id.in_(user_ids))
+        if kinds is not None:
+            query = query.where(events.c.kind.in_(kinds))
+        if known_before is not None:
+            query = query.where(events.c.known_at < known_before)
+        frame = self.frame(query, EVENT_SCHEMA)
+        return frame.sort(known_at(), "event_at", "event_id")
+
+    def frame(self, query: sa.Select, schema: pl.Schema | None = None) -> pl.DataFrame:
+        """The rows of `query` as a frame."""
+        with self.read() as connection:
+            result = connection.execute(query)
+            names = list(result.keys())
+            columns = list(zip(*result.all(), strict=True)) or [()] * len(names)
+        types = schema or dict.fromkeys(names)
+        return pl.DataFrame(dict(zip(names, columns, strict=True)), schema=types, strict=False)
+
+    def span(self) -> tuple[int, int] | None:
+        """First and last moment at which an event became known, None without events."""
+        known = events.c.known_at
+        with self.read() as connection:
+            first, last = connection.execute(
+                sa.select(sa.func.min(known), sa.func.max(known))
+            ).one()
+        return None if first is None else (first, last)
+
+    def counts(self) -> dict[str, int]:
+        """Table to its number of rows."""
+        with self.read() as connection:
+            return {
+                name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for name, table in metadata.tables.items()
+            }
+
+    def dead_letters(self) -> pl.DataFrame:
+        """Rejected rows with their source, reason and raw content."""
+        return self.frame(sa.select(dead_letters).order_by(dead_letters.c.letter_id))
+
+    def upsert_users(self, frame: pl.DataFrame) -> None:
+        """Add or replace users (user_id and any of the table's other columns)."""
+        self._upsert(users, "user_id", frame)
+
+    def upsert_items(self, frame: pl.DataFrame) -> None:
+        """Add or replace items (item_id, known_at and any of the table's other columns)."""
+        self._upsert(items, "item_id", frame)
+
+    def _upsert(self, table: sa.Table, key: str, frame: pl.DataFrame) -> None:
+        """Replace the rows of `frame`'s keys in one transaction."""
+        rows = frame.to_dicts()
+        with self.begin(lock=table.name) as connection:
+            for start in range(0, len(rows), 10_000):
+                part = rows[start : start + 10_000]
+                keys = [row[key] for row in part]
+                connection.execute(table.delete().where(table.c[key].in_(keys)))
+                connection.execute(table.insert(), part)
+
+    def users(self, user_ids: Sequence[str] | None = None) -> pl.DataFrame:
+        """User rows, of all users or of `user_ids`."""
+        query = sa.select(users)
+        return self.frame(query if user_ids is None else query.where(users.c.user_id.in_(user_ids)))
+
+    def items(self) -> pl.DataFrame:
+        """Item rows."""
+        return self.frame(sa.select(items))
+
+    def base_currency(self, code: str) -> str:
+        """The currency all amounts are kept in; the first import sets it to `code`.
+
+        Raises
+        ------
+        ValueError
+            When the warehouse was begun with another currency.
+        """
+        with self.begin(lock="meta") as connection:
+            where = meta.c.name == "base_currency"
+            kept = connection.execute(sa.select(meta.c.value).where(where)).scalar()
+            if kept is None:
+                connection.execute(meta.insert().values(name="base_currency", value=code))
+                return code
+        if kept != code:
+            raise ValueError(
+                f"this warehouse keeps amounts in {kept}, the import brings {code}; set "
+                f'base_currency = "{kept}" and a rate for {code} in the mapping, or use another '
+                "NUDGE_HOME"
+            )
+        return kept
+
+    def _prepare_sqlite(self) -> None:
+        @sa.event.listens_for(self.engine, "connect")
+        def connect(connection: Any, _: Any) -> None:
+            # SQLAlchemy's own BEGIN replaces the driver's, so that a writer can ask at once.
+            connection.isolation_level = None
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @sa.event.listens_for(self.engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            writes = connection.get_execution_options().get("nudge_write", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
