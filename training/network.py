@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -192,3 +194,15 @@ def load_state(network: Network, state: State) -> None:
                 "the same dataset, tasks and size"
             )
     network.load_state_dict(state, strict=False)
+
+
+def restore(folder: Path, dataset: Dataset) -> tuple[Run, Network]:
+    """The run in `folder` and its finished network: best epoch, merged and calibrated.
+
+    The text encoder is left out: its vectors lie in the run's dataset.
+    """
+    run = Run.from_json((folder / "run.json").read_text())
+    network = Network(run, dataset.meta)
+    state = load_file(folder / "bundle" / "weights.safetensors")
+    load_state(network, {name: v for name, v in state.items() if not name.startswith("text.")})
+    return run, network.eval()

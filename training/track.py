@@ -1,26 +1,38 @@
-"""Where a training runs and what it tells on the way: the seam to Ray, progress, a bar.
+"""Where a training runs, what it tells on the way, and where finished runs are found.
 
-Next: ``loop.py``.
+Runs lie in ``NUDGE_HOME/runs``, one folder each; ``runs/latest/<recipe>`` leads to the newest
+finished run of a recipe. Next: ``loop.py``.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 
 class Runtime(Protocol):
     """Where a training runs."""
 
-    rank: int
-    world: int
-    device: str
+    @property
+    def rank(self) -> int:
+        """Number of this worker, 0 .. world - 1; worker 0 writes."""
+
+    @property
+    def world(self) -> int:
+        """How many workers there are."""
+
+    @property
+    def device(self) -> str:
+        """The device of this worker, as torch names it."""
 
     def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
         """Tell the numbers of an epoch; `checkpoint` is a folder that may vanish afterwards."""
@@ -41,8 +53,11 @@ class PlainRuntime:
     def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
         """Keep the checkpoint in the place of the one before."""
         if checkpoint is not None:
+            fresh = self.folder.with_name(f"{self.folder.name}.fresh")
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.copytree(checkpoint, fresh)
             shutil.rmtree(self.folder, ignore_errors=True)
-            shutil.copytree(checkpoint, self.folder)
+            fresh.rename(self.folder)
 
     def checkpoint(self) -> Path | None:
         """The folder, once something lies in it."""
@@ -72,3 +87,39 @@ def progress_bar(title: str, total: int, shown: bool) -> Iterator[Callable[[int]
     with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda num: bar.advance(task, num)
+
+
+def new_run(home: Path, recipe: str, now: int) -> Path:
+    """A folder of its own for a run of `recipe` that starts `now` (microseconds, UTC)."""
+    moment = datetime.fromtimestamp(now / 1e6, UTC).strftime("%Y%m%d-%H%M%S")
+    folder = home.resolve() / "runs" / f"{recipe}-{moment}-{uuid4().hex[:6]}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def keep_as_latest(folder: Path, recipe: str) -> None:
+    """Let ``runs/latest/<recipe>`` lead to `folder`, in one step."""
+    latest = folder.parent / "latest"
+    latest.mkdir(exist_ok=True)
+    fresh = latest / f".{recipe}-{uuid4().hex[:6]}"
+    fresh.symlink_to(os.path.relpath(folder, latest))
+    fresh.replace(latest / recipe)
+
+
+def find_run(home: Path, name: str) -> Path:
+    """The run folder that `name` means: a recipe (its newest finished run), a run id or a path.
+
+    Raises
+    ------
+    ValueError
+        When there is no such run.
+    """
+    runs = home.resolve() / "runs"
+    for place in (runs / "latest" / name, runs / name, Path(name)):
+        if (place / "run.json").exists():
+            return place.resolve()
+    finished = sorted(path.name for path in (runs / "latest").glob("*"))
+    raise ValueError(
+        f"there is no run {name!r} in {runs}; finished recipes: {', '.join(finished) or 'none'}; "
+        "make one by `python -m training fit`"
+    )
