@@ -1,0 +1,20 @@
+"""What any model must beat: one file and one line here for each simple rule."""
+
+from training.floors.co_occurrence import CoOccurrence
+from training.floors.floor import ProbabilityFloor, RankingFloor
+from training.floors.last_items import LastItems
+from training.floors.logistic_rfm import LogisticRfm
+from training.floors.personal_frequency import PersonalFrequency
+from training.floors.popularity import Popularity
+from training.floors.recency import Recency
+
+FLOORS: dict[str, type[RankingFloor] | type[ProbabilityFloor]] = {
+    "popularity": Popularity,
+    "personal_frequency": PersonalFrequency,
+    "last_items": LastItems,
+    "co_occurrence": CoOccurrence,
+    "recency": Recency,
+    "logistic_rfm": LogisticRfm,
+}
+
+__all__ = ["FLOORS", "ProbabilityFloor", "RankingFloor"]

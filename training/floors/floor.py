@@ -1,0 +1,37 @@
+"""The seam of the floors: fit on training rows, then answer like a model, without its targets.
+
+Letters in shapes: m rows asked for, I items of the dataset (0 is no item), H heads. Rows are asked
+for in chunks, since (n, I) of a whole split need not fit. Next: ``reading.py``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from training.datasets.batches import Dataset
+
+
+class RankingFloor(Protocol):
+    """Ranks all items for the shopper's next order."""
+
+    task: ClassVar[str] = "next_item"
+
+    def fit(self, dataset: Dataset) -> None:
+        """Learn what there is to learn, from the split "train" alone."""
+
+    def scores(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+        """Scores (m, I) for examples number `rows` (m,); -inf for items that did not exist."""
+
+
+class ProbabilityFloor(Protocol):
+    """Answers the heads of the retention task."""
+
+    task: ClassVar[str] = "retention"
+
+    def fit(self, dataset: Dataset) -> None:
+        """Learn from the split "train" alone."""
+
+    def probabilities(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+        """Probabilities (m, H) for examples number `rows` (m,); NaN for heads of other tasks."""
