@@ -41,7 +41,8 @@ def import_(
     mapping: Annotated[str, typer.Option(help="a shipped mapping's name or a TOML file")],
 ) -> None:
     """Read a shop's own files into the warehouse; safe to repeat."""
-    from feature_repo.importers import import_files, read_mapping
+    from feature_repo.importers import import_files
+    from feature_repo.mapping import read_mapping
     from feature_repo.warehouse import Warehouse
 
     init()

@@ -108,7 +108,7 @@ class Ledger:
         ValueError
             When the campaign does not exist.
         """
-        with self._warehouse.begin(lock=f"campaign:{campaign_id}") as connection:
+        with self._warehouse.begin(lock="limits") as connection:
             campaign = _campaign(connection, campaign_id)
             limits = _limits(connection, campaign, user_id, now)
             decision = choose(limits)
@@ -163,7 +163,7 @@ class Ledger:
 
     def upsert_campaign(self, campaign: Campaign) -> None:
         """Add `campaign`, or replace the one of the same id."""
-        with self._warehouse.begin(lock=f"campaign:{campaign.campaign_id}") as connection:
+        with self._warehouse.begin(lock="limits") as connection:
             same = campaigns.c.campaign_id == campaign.campaign_id
             connection.execute(campaigns.delete().where(same))
             connection.execute(sa.insert(campaigns), asdict(campaign))
