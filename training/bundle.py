@@ -85,6 +85,7 @@ class Bundle:
         kind: str,
         name: str,
         created_at: int,
+        origin: str = "",
         content: Mapping[str, Any],
         weights: Mapping[str, np.ndarray],
         card: str,
@@ -94,7 +95,9 @@ class Bundle:
         Parameters
         ----------
         created_at
-            Microseconds since 1970 (UTC); not part of the version.
+            Microseconds since 1970 (UTC); not part of the version, as `origin` is not.
+        origin
+            Where it was made: a run's id.
         content
             The entries of ``bundle.json`` that the kind asks for (``KEYS``), and any others.
 
@@ -115,7 +118,8 @@ class Bundle:
         hashed = {"kind": kind, "name": name, "files": files, **content}
         text = json.dumps(hashed, sort_keys=True)
         version = hashlib.sha256(text.encode()).hexdigest()[:16]
-        manifest = {"version": version, "created_at": created_at, **json.loads(text)}
+        made = {"version": version, "created_at": created_at, "origin": origin}
+        manifest = made | json.loads(text)
         partial = folder / f"{MANIFEST}.partial"
         partial.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         partial.replace(folder / MANIFEST)
@@ -145,6 +149,38 @@ class Bundle:
                     "again or fit anew"
                 )
         return cls(folder, manifest)
+
+
+def card(name: str, content: Mapping[str, Any], counts: Mapping[str, int]) -> str:
+    """A model's card: what it is for, what it learnt from, how good it is, what it cannot do."""
+    run = content["run"]
+    rows = [f"| `{metric}` | {value:.4f} |" for metric, value in content["metrics"].items()]
+    examples = ", ".join(f"{num:,} {split}" for split, num in counts.items())
+    methods = ", ".join(method["name"] for method in run["methods"])
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"Answers for one shopper at one moment: {', '.join(run['tasks'])}"
+            f" (probabilities: {', '.join(content['heads']) or 'none'}).",
+            "",
+            f"- Learnt from {examples} examples; {len(content['vocabulary']):,} items by id.",
+            f"- Text encoder `{run['text_encoder']}`, methods {methods}, size {run['size']},"
+            f" seed {run['seed']}.",
+            f"- Probabilities are calibrated on validation; features of `{run['service']}` and"
+            f" `{run['item_service']}`, schema {content['schema_hash']}.",
+            "",
+            "| on validation | |",
+            "|---|---|",
+            *rows,
+            "",
+            "It says what is likely, not what a nudge would change. Shoppers and items it never saw"
+            " are answered by text and numbers alone, and the service flags them. It was trained on"
+            " one shop and fits no other. The evaluation beside floors is in `report.html` of the"
+            " run.",
+            "",
+        ]
+    )
 
 
 def _sha256(path: Path) -> str:

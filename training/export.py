@@ -18,15 +18,29 @@ item_bias``, plus ``copy`` at each position of the history that concerns it. Nex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
+from training.bundle import Bundle, card
+from training.datasets.batches import Dataset
+from training.datasets.encode import Ints
+from training.datasets.normalise import Floats
+from training.metrics.calibration import platt
+from training.metrics.probability import best_f1_threshold, probability_metrics
+from training.metrics.ranking import per_example, target_ranks
+from training.models.batch import Output
 from training.models.graphs import OUTPUTS, ItemGraph, TextGraph, UserGraph, compare, write_graph
 from training.models.probes import Inputs, item_inputs, text_inputs, user_inputs
-from training.network import Network
+from training.network import Network, learnt_state
+from training.run import Run
 
 LARGEST_DIFFERENCE = 1e-3
 """Allowed difference of a float32 value between torch and ONNX Runtime, relative to size 1."""
@@ -74,3 +88,136 @@ def export(
             )
         largest = max(largest, difference)
     return largest
+
+
+@torch.no_grad()
+def predict(
+    network: Network, dataset: Dataset, split: str, max_positions: int = 16384
+) -> Iterator[tuple[Ints, Output]]:
+    """For each batch of `split`: the numbers of its examples, and what `network` says of them.
+
+    The output holds NumPy arrays: item scores, and logits before calibration.
+    """
+    network.eval()
+    device = network.calibration_H2.device
+    texts_ND = torch.as_tensor(np.array(dataset.text_vectors)).to(device)
+    for rows in dataset.plan(split, max_positions):
+        batch = dataset.batch(split, rows)
+        output = network(batch.to(device), dataset.items(batch.week).to(device), texts_ND)
+        yield (
+            rows,
+            Output(score_BI=output.score_BI.cpu().numpy(), logit_BH=output.logit_BH.cpu().numpy()),
+        )
+
+
+def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dict[str, float]]:
+    """Calibrate the heads of `network` on validation; their thresholds, and metrics there."""
+    examples = dataset.examples("valid")
+    logit_NH = np.zeros(examples.label.shape)
+    ranked: list[dict[str, Floats]] = []
+    for rows, output in predict(network, dataset, "valid"):
+        logit_NH[rows] = output.logit_BH
+        targets, row = examples.targets(rows)
+        asked, sizes = np.unique(row, return_counts=True)
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        ranks = target_ranks(output.score_BI[asked], targets, offsets)
+        ranked.append(per_example(ranks, offsets) if len(asked) else {})
+    names = {name for found in ranked for name in found}
+    metrics = {n: float(np.concatenate([r[n] for r in ranked if r]).mean()) for n in sorted(names)}
+    calibration, thresholds = {}, {}
+    for column, head in enumerate(network.head_names):
+        logit, label = logit_NH[:, column], np.asarray(examples.label[:, column])
+        asked = ~np.isnan(label)
+        slope, shift = calibration[head] = platt(logit, label)
+        probability = 1.0 / (1.0 + np.exp(-(slope * logit + shift)))
+        if asked.any():
+            thresholds[head] = best_f1_threshold(probability[asked], label[asked])
+            found = probability_metrics(probability, label, thresholds[head])
+            metrics |= {f"{head}/{name}": value for name, value in found.items()}
+    network.set_calibration(calibration)
+    return thresholds, metrics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """What is known of a finished network beside its weights."""
+
+    thresholds: dict[str, float]
+    """By head: the probability from which an answer counts as a yes."""
+    metrics: dict[str, float]
+    """On validation."""
+    schema: dict[str, dict[str, str]]
+    """Feature service to its features and their types."""
+    schema_hash: str
+    lineage: dict[str, Any]
+    """What it was trained from and with."""
+
+
+def pack(
+    run: Run, network: Network, dataset: Dataset, folder: Path, finished: Finished, created_at: int
+) -> Bundle:
+    """Export `network` and write the bundle of a run into ``folder/bundle``."""
+    bundle = folder / "bundle"
+    text: Any = network.text
+    difference = export(network, bundle, dataset.texts, [real_inputs(network, dataset)])
+    text.tokenizer.save(str(bundle / "tokenizer.json"))
+    spec = dataset.meta["spec"]
+    content = {
+        "run": json.loads(run.to_json()),
+        "service": run.service,
+        "item_service": run.item_service,
+        "schema": finished.schema,
+        "schema_hash": finished.schema_hash,
+        "vocabulary": spec["vocabulary"],
+        "normalisers": {"user": spec["user"], "item": spec["item"]},
+        "history_length": spec["history_length"],
+        "heads": list(network.head_names),
+        "thresholds": finished.thresholds,
+        "calibration": dict(zip(network.head_names, network.calibration_H2.tolist(), strict=True)),
+        "metrics": finished.metrics,
+        "lineage": finished.lineage | {"libraries": _libraries()},
+        "max_export_difference": difference,
+    }
+    return Bundle.save(
+        bundle,
+        kind="model",
+        name=run.name,
+        created_at=created_at,
+        origin=folder.name,
+        content=content,
+        weights=_weights(run, network),
+        card=card(run.name, content, dataset.meta["counts"]),
+    )
+
+
+@torch.no_grad()
+def real_inputs(network: Network, dataset: Dataset, num: int = 64) -> Inputs:
+    """Inputs of the user graph for the first `num` training examples of the first week."""
+    weeks = dataset.examples("train").week
+    batch = dataset.batch("train", np.flatnonzero(weeks == weeks[0])[:num]).to("cpu")
+    texts_ND = torch.as_tensor(np.array(dataset.text_vectors))
+    item_IW, _ = network.item_vectors(dataset.items(batch.week).to("cpu"), texts_ND)
+    vectors_BLW = item_IW[batch.item_BL] * (batch.item_BL > 0).unsqueeze(2)
+    return {
+        "item_vectors": vectors_BLW.numpy(),
+        "kinds": batch.kind_BL.numpy(),
+        "gaps": batch.gap_BL.numpy(),
+        "quantities": batch.quantity_BL.numpy(),
+        "amounts": batch.amount_BL.numpy(),
+        "time_to_now": batch.time_to_now_B.numpy(),
+        "scalars": batch.scalars_BF.numpy(),
+    }
+
+
+def _weights(run: Run, network: Network) -> dict[str, np.ndarray]:
+    """All weights but those of a text encoder that its name stands for."""
+    state = learnt_state(network)
+    if any(method.changes_text for method in run.methods):
+        state |= {n: v.cpu() for n, v in network.state_dict().items() if n.startswith("text.")}
+    else:
+        state = {name: v for name, v in state.items() if not name.startswith("text.")}
+    return {name: value.numpy() for name, value in state.items()}
+
+
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "onnx", "onnxruntime", "transformers")}

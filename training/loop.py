@@ -22,10 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.datasets.batches import Dataset
-from training.datasets.encode import Ints
 from training.methods.gradients import average_gradients, learning_rate, make_optimizer
-from training.models.batch import Batch, Catalogue, Output
-from training.network import Network, State, learnt_state, load_state, prepare
+from training.models.batch import Batch, Catalogue
+from training.network import State, learnt_state, load_state, prepare
 from training.run import Run
 from training.tasks import TASKS
 from training.track import Progress, Runtime, progress_bar
@@ -202,23 +201,3 @@ class Training:
         if self._changes_text():
             self.text_vectors_ND.copy_(torch.load(folder / "text_vectors.pt"))
         self.progress = Progress(**json.loads((folder / "progress.json").read_text()))
-
-
-@torch.no_grad()
-def predict(
-    network: Network, dataset: Dataset, split: str, max_positions: int = 16384
-) -> Iterator[tuple[Ints, Output]]:
-    """For each batch of `split`: the numbers of its examples, and what `network` says of them.
-
-    The output holds NumPy arrays: item scores, and logits before calibration.
-    """
-    network.eval()
-    device = network.calibration_H2.device
-    texts_ND = torch.as_tensor(np.array(dataset.text_vectors)).to(device)
-    for rows in dataset.plan(split, max_positions):
-        batch = dataset.batch(split, rows)
-        output = network(batch.to(device), dataset.items(batch.week).to(device), texts_ND)
-        yield (
-            rows,
-            Output(score_BI=output.score_BI.cpu().numpy(), logit_BH=output.logit_BH.cpu().numpy()),
-        )

@@ -8,7 +8,7 @@ without it a model loses to a plain count of past purchases). Next: ``loop.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,6 +101,8 @@ class UserEncoder(nn.Module):
 class Network(nn.Module):
     """Items and user, joined: one batch in, scores of all items and logits of all heads out."""
 
+    calibration_H2: Tensor
+
     def __init__(self, run: Run, sizes: Mapping[str, Any]) -> None:
         super().__init__()
         config = run.model
@@ -121,7 +123,9 @@ class Network(nn.Module):
             if task.heads:
                 self.user.heads[name] = task.head(config.width + 1 + sizes["num_scalars"])
         self.num_scalars = int(sizes["num_scalars"])
-        self.register_buffer("calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.head_names)))
+        self.register_buffer(
+            "calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.head_names)).reshape(-1, 2)
+        )
         self.text: nn.Module | None = None
 
     def forward(self, batch: Batch, catalogue: Catalogue, text_vectors_ND: Tensor) -> Output:
@@ -148,6 +152,11 @@ class Network(nn.Module):
         """Calibrated probabilities (Platt 1999): sigmoid(a logit + b), fitted on validation."""
         slope_H, shift_H = self.calibration_H2.unbind(dim=1)
         return torch.sigmoid(logit_BH * slope_H + shift_H)
+
+    def set_calibration(self, calibration: Mapping[str, Sequence[float]]) -> None:
+        """Slope and shift of each head."""
+        rows = [list(calibration[head]) for head in self.head_names]
+        self.calibration_H2.copy_(torch.tensor(rows).reshape(-1, 2))
 
     def num_parameters(self) -> tuple[int, int]:
         """Parameters in all, and those among them that training moves."""

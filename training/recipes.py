@@ -1,0 +1,50 @@
+"""Recipes: functions that return a whole run. One dial, ``size``, sets a family of networks.
+
+``python -m training fit RECIPE`` trains one. Next: ``run.py``, then ``fit.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from training.methods import Lora
+from training.run import SIZES, ModelConfig, OptimConfig, Run
+
+Recipe = Callable[[str], Run]
+
+MODELS = {
+    "tiny": ModelConfig(width=32, num_layers=1, dropout=0.1, max_history=50),
+    "small": ModelConfig(width=64, num_layers=2),
+    "base": ModelConfig(width=128, num_layers=3, num_heads=4),
+}
+
+
+def shopper(size: str = "small") -> Run:
+    """The next basket and retention in one network, from text, behaviours and counts."""
+    _check(size)
+    epochs = {"tiny": 3, "small": 5, "base": 8}[size]
+    return Run(name="shopper", model=MODELS[size], optim=OptimConfig(num_epochs=epochs), size=size)
+
+
+def text_lora(size: str = "small") -> Run:
+    """A short LoRA run on the text encoder, from the newest finished ``shopper`` run."""
+    _check(size)
+    steps = {"tiny": 4, "small": 24, "base": 200}[size]
+    return Run(
+        name="text_lora",
+        methods=(Lora(),),
+        optim=OptimConfig(num_epochs=1, max_steps=steps, learning_rate=5e-4, num_warmup_steps=2),
+        size=size,
+        warm_start="shopper",
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "shopper": shopper,
+    "text_lora": text_lora,
+}
+
+
+def _check(size: str) -> None:
+    if size not in SIZES:
+        raise ValueError(f"size is {size!r}; choose one of {', '.join(SIZES)}")
