@@ -9,6 +9,7 @@ Needs numpy alone. Next: ``../models/batch.py``.
 from __future__ import annotations
 
 import json
+from bisect import insort
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -104,7 +105,8 @@ class Dataset:
         """Rows of each batch: together all rows of `split` once, equally many batches a worker.
 
         A batch computes at most `max_positions` positions, padding included, unless one history
-        alone is longer.
+        alone is longer. One worker alone sees every row; of several, fewer than `world` rows are
+        left out when all batches are single rows whose number cannot be shared.
 
         Raises
         ------
@@ -112,12 +114,17 @@ class Dataset:
             When there are fewer examples than workers.
         """
         examples = self.examples(split)
+        if 0 < len(examples) < world:
+            raise ValueError(
+                f"the {split} split has {len(examples)} examples for {world} workers; "
+                "train with fewer workers"
+            )
         lengths = np.maximum(np.diff(examples.history.offsets), 1)
         rng = np.random.default_rng([seed, epoch])
         shuffled = rng.permutation(len(examples))
         ordered = shuffled[np.lexsort((lengths[shuffled], examples.week[shuffled]))]
         batches = _cut(ordered, lengths, np.asarray(examples.week), max_positions)
-        batches = _to_multiple(batches, world, split)
+        batches = _to_multiple(batches, world)
         return [batches[place] for place in rng.permutation(len(batches))[rank::world]]
 
     def batch(self, split: str, rows: Ints) -> Batch:
@@ -163,16 +170,14 @@ def _cut(ordered: Ints, lengths: Ints, weeks: Ints, max_positions: int) -> list[
     return [ordered[a:b] for a, b in pairwise(bounds)]
 
 
-def _to_multiple(batches: list[Ints], world: int, split: str) -> list[Ints]:
-    """Halve the batches with most rows until their number can be shared equally by `world`."""
-    batches = list(batches)
-    while len(batches) % world:
-        largest = max(range(len(batches)), key=lambda place: len(batches[place]))
-        rows = batches.pop(largest)
-        if len(rows) < 2:
-            raise ValueError(
-                f"the {split} split has {len(batches) + 1} examples for {world} workers; "
-                "train with fewer workers"
-            )
-        batches += [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-    return batches
+def _to_multiple(batches: list[Ints], world: int) -> list[Ints]:
+    """Halve the batches with most rows until their number can be shared equally by `world`.
+
+    Where nothing is left to halve, the rows over are left out: fewer than `world`.
+    """
+    batches = sorted(batches, key=len)
+    while len(batches) % world and len(batches[-1]) > 1:
+        rows = batches.pop()
+        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            insort(batches, half, key=len)
+    return batches[: len(batches) // world * world]

@@ -15,7 +15,6 @@ from feature_repo.warehouse import Warehouse
 from training.datasets import spine
 from training.datasets.catalogue import ItemsByWeek
 from training.datasets.encode import EncodeSpec
-from training.datasets.texts import encoder_of
 
 FORMAT = 1
 """Raise it when the folder's layout changes, so that no old folder is taken for a new one."""
@@ -63,9 +62,8 @@ def lineage(
     tasks: Mapping[str, spine.Asks],
     settings: Settings,
     warehouse: Warehouse,
-    schema_hash: str,
 ) -> dict[str, Any]:
-    """All that a dataset follows from; equal lineages give equal datasets."""
+    """All that a dataset follows from, beside the versions of features and text encoder."""
     span = warehouse.span()
     state = sorted(settings.offline_path.rglob("*.parquet"))
     return {
@@ -75,8 +73,6 @@ def lineage(
         "snapshot_every_days": calendar.snapshot_every_days,
         "tasks": list(tasks),
         "services": [run.service, run.item_service],
-        "schema_hash": schema_hash,
-        "text_encoder": encoder_of(run.text_encoder, run.seed)[0],
         "history_length": min(run.model.max_history, settings.history_length),
         "num_events": warehouse.counts()["events"],
         "span": span and list(span),

@@ -30,7 +30,7 @@ from training.datasets.guard import check_labels, check_times
 from training.datasets.lineage import Run, lineage, sizes
 from training.datasets.normalise import Normaliser
 from training.datasets.split import encode_split, label_array
-from training.datasets.texts import encoder_of, text_vectors
+from training.datasets.texts import Encode, encoder_of, text_vectors
 
 Ask = Callable[[pl.DataFrame, str], pl.DataFrame]
 """Rows with a key and ``event_timestamp``, and a service, to checked features."""
@@ -38,10 +38,11 @@ Ask = Callable[[pl.DataFrame, str], pl.DataFrame]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reads:
-    """The two questions put to the feature store; a test may answer them itself."""
+    """What building asks of the feature store and the text encoder; a test may answer itself."""
 
     point_in_time: Callable[[pl.DataFrame, str, Settings], pl.DataFrame] = retrieval.point_in_time
     schema_hash: Callable[[Sequence[str], Settings], str] = retrieval.schema_hash
+    text_encoder: Callable[[str, int], tuple[str, Encode]] = encoder_of
 
 
 def build(
@@ -67,8 +68,11 @@ def build(
     """
     reads = reads or Reads()
     warehouse = Warehouse(settings.warehouse)
-    schema_hash = reads.schema_hash([run.service, run.item_service], settings)
-    made_from = lineage(run, calendar, tasks, settings, warehouse, schema_hash)
+    versions = {
+        "schema_hash": reads.schema_hash([run.service, run.item_service], settings),
+        "text_encoder": reads.text_encoder(run.text_encoder, run.seed)[0],
+    }
+    made_from = versions | lineage(run, calendar, tasks, settings, warehouse)
     name = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
     folder = settings.home.resolve() / "datasets" / name
     if (folder / "meta.json").exists():
@@ -106,7 +110,7 @@ def _make(
     events = warehouse.events(known_before=calendar.window("test")[1])
     spines = {split: spine.build(tasks, events, calendar, split) for split in spine.SPLITS}
     meta = _write(folder, run, calendar, tasks, spines, _item_ids(events), ask)
-    return meta | _write_texts(folder, run, settings)
+    return meta | _write_texts(folder, run, settings, reads)
 
 
 def _item_ids(events: pl.DataFrame) -> list[str]:
@@ -195,10 +199,10 @@ def _numbers(frame: pl.DataFrame) -> tuple[str, ...]:
     return tuple(name for name, kind in frame.schema.items() if kind.is_numeric())
 
 
-def _write_texts(folder: Path, run: Run, settings: Settings) -> dict[str, Any]:
+def _write_texts(folder: Path, run: Run, settings: Settings, reads: Reads) -> dict[str, Any]:
     """Vectors of all texts of the catalogue in `folder`."""
     texts = json.loads((folder / "texts.json").read_text())
-    encoder, encode = encoder_of(run.text_encoder, run.seed)
+    encoder, encode = reads.text_encoder(run.text_encoder, run.seed)
     vectors = text_vectors(texts, encoder, settings.home / "cache" / "text", encode)
     if vectors.shape[1] != run.model.text_width:
         raise ValueError(

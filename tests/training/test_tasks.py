@@ -1,0 +1,205 @@
+"""Which examples the tasks make of events, and how wrong they find an answer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+
+from feature_repo.events import EVENT_SCHEMA
+from training.run import Calendar
+from training.tasks import TASKS
+
+DAY = 86_400_000_000
+CALENDAR = Calendar(train_end=200 * DAY, valid_end=230 * DAY, test_end=265 * DAY, horizon_days=30)
+
+
+def event(kind, user, at_days, item=None, order=None, late_days=0.0, number=[0]):  # noqa: B006
+    number[0] += 1
+    at = round(at_days * DAY)
+    row = dict.fromkeys(EVENT_SCHEMA)
+    row |= {"event_id": f"e{number[0]}", "kind": kind, "user_id": user, "event_at": at}
+    row |= {"received_at": at + round(late_days * DAY), "item_id": item, "order_id": order}
+    return row
+
+
+def frame(*rows):
+    return pl.DataFrame(rows, schema=EVENT_SCHEMA)
+
+
+def asked(task, rows, split):
+    found = TASKS[task].examples(frame(*rows), CALENDAR, split)
+    return [(r["user_id"], r["asked_at"] / DAY, r) for r in found.to_dicts()]
+
+
+class TestNextItem:
+    def test_an_order_is_one_example_at_its_first_line_with_its_distinct_items(self):
+        rows = [
+            event("view", "ann", 10, "cup"),
+            event("purchase", "ann", 20.5, "cup", "o1"),
+            event("purchase", "ann", 20, "lamp", "o1"),
+            event("purchase", "ann", 20, "cup", "o1"),
+        ]
+        [(user, at, row)] = asked("next_item", rows, "train")
+        assert (user, at, row["targets"], row["weight"]) == ("ann", 20, ["cup", "lamp"], 1.0)
+
+    def test_a_first_behaviour_cannot_be_predicted(self):
+        rows = [
+            event("purchase", "ann", 20, "cup", "o1"),
+            event("purchase", "ann", 20, "cup", "o2"),
+        ]
+        assert asked("next_item", rows, "train") == []
+
+    def test_an_earlier_behaviour_counts_only_once_it_is_known(self):
+        rows = [
+            event("view", "ann", 10, "cup", late_days=11),
+            event("purchase", "ann", 20, "cup", "o1"),
+            event("purchase", "ann", 22, "cup", "o2"),
+        ]
+        assert [at for _, at, _ in asked("next_item", rows, "train")] == [22]
+
+    @pytest.mark.parametrize(
+        ("at", "split"), [(199.9, "train"), (200, "valid"), (229.9, "valid"), (230, "test")]
+    )
+    def test_an_order_belongs_to_the_split_of_its_moment(self, at, split):
+        rows = [event("view", "ann", 1, "cup"), event("purchase", "ann", at, "cup", "o1")]
+        assert [s for s in ("train", "valid", "test") if asked("next_item", rows, s)] == [split]
+
+    def test_a_line_that_became_known_after_the_cut_teaches_nothing(self):
+        rows = [
+            event("view", "ann", 1, "cup"),
+            event("purchase", "ann", 199, "cup", "o1"),
+            event("purchase", "ann", 199, "lamp", "o1", late_days=2),
+            event("purchase", "ann", 199.5, "lamp", "o2", late_days=1),
+        ]
+        [(_, at, row)] = asked("next_item", rows, "train")
+        assert (at, row["targets"]) == (199, ["cup"])
+        assert asked("next_item", rows, "valid") == []
+
+    def test_orders_without_number_are_events_of_their_own(self):
+        rows = [
+            event("view", "ann", 1, "cup"),
+            event("purchase", "ann", 5, "cup"),
+            event("purchase", "ann", 6, "lamp"),
+        ]
+        assert [at for _, at, _ in asked("next_item", rows, "train")] == [5, 6]
+
+
+class TestRetention:
+    def test_snapshots_go_back_from_the_cut_by_weeks_and_ask_every_customer(self):
+        rows = [
+            event("purchase", "ann", 155, "cup", "o1"),
+            event("view", "bob", 1, "cup"),
+            event("purchase", "cyd", 163, "cup", "o2"),
+        ]
+        found = [(user, at) for user, at, _ in asked("retention", rows, "train")]
+        assert found == [("ann", 156), ("ann", 163), ("ann", 170), ("cyd", 170)]
+
+    @pytest.mark.parametrize(
+        ("wait", "leaves", "buys_soon"), [(0, 0, 1), (9.99, 0, 1), (10, 0, 0), (30, 1, 0)]
+    )
+    def test_labels_say_whether_a_purchase_came_within_the_windows(self, wait, leaves, buys_soon):
+        rows = [event("purchase", "ann", 1, "cup"), event("purchase", "ann", 200 + wait, "cup")]
+        rows.append(event("view", "bob", 5, "cup"))
+        [(_, at, row)] = asked("retention", rows, "valid")
+        assert (at, row["leave_90d"], row["purchase_30d"]) == (200, leaves, buys_soon)
+
+    def test_a_purchase_known_only_after_the_cut_is_not_in_the_label(self):
+        rows = [
+            event("purchase", "ann", 1, "cup"),
+            event("purchase", "ann", 190, "cup", late_days=15),
+        ]
+        last = asked("retention", rows, "train")[-1]
+        assert (last[1], last[2]["leave_90d"]) == (170, 1)
+
+    def test_an_old_purchase_that_becomes_known_later_is_no_return(self):
+        rows = [
+            event("purchase", "ann", 1, "cup"),
+            event("purchase", "ann", 199, "cup", late_days=5),
+        ]
+        [(_, _, row)] = asked("retention", rows, "valid")
+        assert row["leave_90d"] == 1
+
+    def test_no_label_window_passes_the_end_of_its_split(self):
+        rows = [event("purchase", "ann", 1, "cup")]
+        for split, end in (("train", 200), ("valid", 230), ("test", 265)):
+            assert all(at + 30 <= end for _, at, _ in asked("retention", rows, split))
+
+    def test_a_shop_without_purchases_asks_nobody(self):
+        assert asked("retention", [event("view", "ann", 1, "cup")], "train") == []
+        assert asked("retention", [], "train") == []
+
+
+class TestLosses:
+    def batch(self):
+        import torch
+
+        from training.models.batch import Batch, Output
+
+        nan = math.nan
+        label = torch.tensor([[nan, nan], [1.0, 0.0], [nan, nan], [0.0, 1.0]])
+        score = torch.tensor([[-math.inf, 1.0, 2.0, 0.5]]).repeat(4, 1)
+        empty = torch.zeros(4, 1)
+        batch = Batch(
+            week=0,
+            task_B=torch.tensor([0, 1, 0, 1]),
+            item_BL=empty,
+            kind_BL=empty,
+            gap_BL=empty,
+            quantity_BL=empty,
+            amount_BL=empty,
+            time_to_now_B=torch.zeros(4),
+            scalars_BF=empty,
+            target_T=torch.tensor([1, 3, 2]),
+            target_row_T=torch.tensor([0, 0, 2]),
+            label_BH=label,
+            weight_B=torch.ones(4),
+        )
+        return Output(score_BI=score, logit_BH=torch.tensor([[9.0, 9.0], [1.0, -2.0]] * 2)), batch
+
+    def test_an_order_weighs_the_same_whatever_its_number_of_items(self):
+        output, batch = self.batch()
+        p = np.exp([1.0, 2.0, 0.5]) / np.exp([1.0, 2.0, 0.5]).sum()
+        expected = (-(np.log(p[0]) + np.log(p[2])) / 2 - np.log(p[1])) / 2
+        assert float(TASKS["next_item"].loss(output, batch)) == pytest.approx(expected, rel=1e-6)
+
+    def test_the_log_loss_is_that_of_the_asked_examples_alone(self):
+        output, batch = self.batch()
+        p = 1 / (1 + np.exp(-np.array([1.0, -2.0])))
+        stays = -np.log(1 - p[0]) - np.log(p[1])
+        leaves = -np.log(p[0]) - np.log(1 - p[1])
+        found = float(TASKS["retention"].loss(output, batch))
+        assert found == pytest.approx((stays + leaves) / 2, rel=1e-6)
+
+    def test_gradients_are_finite_where_nobody_was_asked(self):
+        import torch
+
+        output, batch = self.batch()
+        logit = output.logit_BH.clone().requires_grad_()
+        loss = TASKS["retention"].loss(
+            type(output)(score_BI=output.score_BI, logit_BH=logit), batch
+        )
+        loss.backward()
+        assert torch.isfinite(logit.grad).all()
+        assert (logit.grad[[0, 2]] == 0).all()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_names_one_label_column_and_one_logit_for_each_head(name):
+    import torch
+
+    task = TASKS[name]
+    rows = [event("purchase", "ann", 1, "cup"), event("purchase", "ann", 190, "cup")]
+    columns = task.examples(frame(*rows), CALENDAR, "train").columns
+    assert set(columns) == {"user_id", "asked_at", "weight", *(task.heads or ["targets"])}
+    if task.heads:
+        assert task.head(5)(torch.zeros(3, 5)).shape == (3, len(task.heads))
+
+
+def test_metrics_of_a_perfect_answer_are_perfect():
+    ranking = TASKS["next_item"].metrics(np.array([[-np.inf, 2.0, 1.0]]), [np.array([1])])
+    assert ranking["recall@10"] == ranking["ndcg@10"] == 1.0
+    labels = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert TASKS["retention"].metrics(labels, labels)["leave_90d/auc"] == 1.0
