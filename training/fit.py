@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -23,10 +22,11 @@ from feature_repo.warehouse import Warehouse
 from training.bundle import Bundle
 from training.datasets.batches import Dataset
 from training.datasets.rows import build
+from training.datasets.vectors import with_text_vectors
 from training.export import Finished, calibrate, pack
 from training.loop import train
 from training.models.text import load_text_encoder
-from training.network import Network, load_state, prepare
+from training.network import load_state, prepare
 from training.run import Calendar, Run
 from training.tasks import TASKS
 from training.track import PlainRuntime, find_run, keep_as_latest, new_run
@@ -58,8 +58,15 @@ def fit(run: Run, settings: Settings, *, now: int, num_workers: int = 0) -> Path
     else:
         data = build(run, run.calendar, {name: TASKS[name] for name in run.tasks}, settings)
     folder = new_run(settings.home, run.name, now)
-    (folder / "run.json").write_text(run.to_json())
     (folder / "data").symlink_to(os.path.relpath(data, folder))
+    (folder / "run.json").write_text(run.to_json())
+    return resume(folder, settings, now=now, num_workers=num_workers)
+
+
+def resume(folder: Path, settings: Settings, *, now: int, num_workers: int = 0) -> Path:
+    """Train the run in `folder` from its last checkpoint, or from its beginning; then finish it."""
+    run = Run.from_json((folder / "run.json").read_text())
+    base = _base(run, settings.home)
     start = base.bundle.path("weights.safetensors") if base and run.warm_start else None
     _train(run, folder, start, num_workers)
     finish(run, folder, settings, base, now)
@@ -88,8 +95,19 @@ def _base(run: Run, home: Path) -> Base | None:
 def _settled(run: Run, settings: Settings, base: Base | None) -> Run:
     """`run` with its calendar, and with what it must share with the run it builds on."""
     if base is not None and run.warm_start:
-        shared = ("tasks", "task_weights", "service", "item_service", "calendar", "model", "size")
-        return replace(run, **{name: getattr(base.run, name) for name in shared})
+        shared = (
+            "tasks",
+            "task_weights",
+            "service",
+            "item_service",
+            "calendar",
+            "model",
+            "size",
+            "text_encoder",
+            "refit",
+        )
+        same = {name: getattr(base.run, name) for name in shared}
+        return replace(run, warm_start=base.folder.name, **same)
     calendar = run.calendar
     if calendar is None:
         span = Warehouse(settings.warehouse).span()
@@ -125,8 +143,9 @@ def _train(run: Run, folder: Path, start: Path | None, num_workers: int) -> None
         },
         scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=_has_gpus(num_workers)),
         run_config=RunConfig(
-            name="ray",
-            storage_path=str(folder),
+            # Ray takes a name that it knows for finished and trains nothing.
+            name=f"attempt-{len(list((folder / 'ray').glob('attempt-*')))}",
+            storage_path=str(folder / "ray"),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(  # type: ignore[call-arg]
                 max_failures=MAX_FAILURES, controller_failure_limit=MAX_FAILURES
@@ -204,7 +223,8 @@ def finish(run: Run, folder: Path, settings: Settings, base: Base | None, now: i
     if network.text is None:
         network.text = load_text_encoder(run.text_encoder, run.seed)
     if any(method.changes_text for method in run.methods):
-        dataset = _with_new_text_vectors(network, dataset, folder)
+        text: Any = network.text
+        dataset = with_text_vectors(dataset, text.encode(dataset.texts), folder / "data")
     progress = json.loads((folder / "checkpoint" / "progress.json").read_text())
     metrics: dict[str, float] = {}
     if run.refit:
@@ -230,17 +250,3 @@ def finish(run: Run, folder: Path, settings: Settings, base: Base | None, now: i
         },
     )
     return pack(run, network, dataset, folder, finished, now)
-
-
-def _with_new_text_vectors(network: Network, dataset: Dataset, folder: Path) -> Dataset:
-    """The dataset as the changed text encoder sees it: the old files, and new text vectors."""
-    text: Any = network.text
-    old = dataset.folder.resolve()
-    vectors = text.encode(dataset.texts)
-    (folder / "data").unlink()
-    (folder / "data").mkdir()
-    for path in old.iterdir():
-        (folder / "data" / path.name).symlink_to(os.path.relpath(path, folder / "data"))
-    (folder / "data" / "text_vectors.npy").unlink()
-    np.save(folder / "data" / "text_vectors.npy", vectors)
-    return Dataset(folder / "data")

@@ -146,7 +146,10 @@ class Training:
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        """Mean loss of the validation examples; keeps the weights when it is the lowest so far."""
+        """Mean loss of the validation examples; keeps the weights when it is the lowest so far.
+
+        Without validation (a refit) the last epoch's weights are kept.
+        """
         self.network.eval()
         loss_sum, seen = 0.0, 0
         for batch in self.dataset.batches(
@@ -154,11 +157,11 @@ class Training:
         ):
             loss_sum += float(self._loss(batch, learning=False))
             seen += len(batch)
-        loss = loss_sum / seen if seen else math.nan
-        if not seen or loss < self.progress.best_loss:
+        loss = loss_sum / seen if seen else -float(self.progress.epoch)
+        if loss < self.progress.best_loss:
             self.progress.best_loss, self.progress.best_epoch = loss, self.progress.epoch
             self.best = learnt_state(self.network)
-        return {"valid_loss": loss}
+        return {"valid_loss": loss} if seen else {}
 
     def _batches(self, split: str, epoch: int) -> Iterator[Batch]:
         return self.dataset.batches(
