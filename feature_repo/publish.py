@@ -15,7 +15,7 @@ import polars as pl
 
 from feature_repo.ingest import Report, ingest
 from feature_repo.ledger import Ledger
-from feature_repo.retrieval import open_store
+from feature_repo.retrieval import open_store, packed_store
 from feature_repo.rollups import STAMPS, item_rows, user_rows
 from feature_repo.settings import DAY, Clock, Settings
 from feature_repo.views.sources import DAYS_KEPT
@@ -99,7 +99,7 @@ Packed = Iterator[tuple[str, int, int, dict[str, Any]]]
 
 def _write(settings: Settings, view: str, rows: Packed) -> None:
     store = open_store(settings)
-    store._get_provider().online_store.write(store.config, view, rows)
+    packed_store(store).write(store.config, view, rows)
 
 
 def _last(rows: pl.DataFrame, key: str, num: int) -> pl.DataFrame:

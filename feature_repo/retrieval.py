@@ -21,6 +21,8 @@ from feature_repo.settings import Settings
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
+    from feature_repo.online import PackedOnlineStore
+
 DERIVED: dict[str, Callable[[derive.Columns], dict[str, derive.Floats]]] = {
     "user_features": derive.user,
     "item_features": derive.item,
@@ -34,6 +36,15 @@ def open_store(settings: Settings) -> FeatureStore:
     from feast import FeatureStore
 
     return FeatureStore(fs_yaml_file=Path(__file__).with_name("feature_store.yaml"))
+
+
+def packed_store(store: FeatureStore) -> PackedOnlineStore:
+    """The online store behind `store`."""
+    from feature_repo.online import PackedOnlineStore
+
+    online_store = store._get_provider().online_store
+    assert isinstance(online_store, PackedOnlineStore), "feature_store.yaml names our online store"
+    return online_store
 
 
 def point_in_time(
@@ -79,7 +90,7 @@ def online(
     found = _service(store, service)
     key = _join_key(store, found)
     views = _state_views(store, found)
-    rows = store._get_provider().online_store.read(store.config, list(views), list(keys))
+    rows = packed_store(store).read(store.config, list(views), list(keys))
     columns: dict[str, Any] = {
         field: [None if row is None else row[2].get(field) for row in rows[view]]
         for view, fields in views.items()

@@ -1,0 +1,78 @@
+"""A tiny simulated shop, built once by the real parts, for every test that needs one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["BENTOML_DO_NOT_TRACK"] = "true"
+os.environ["FEAST_USAGE"] = "False"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop that is ingested, rolled up, applied and materialised, at its own last minute."""
+
+    settings: object
+    warehouse: object
+    clock: object
+    world: object
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a subprocess that works on this shop."""
+        return shop_env(self.settings.home)
+
+
+def shop_env(home: Path) -> dict[str, str]:
+    """The environment that `.venv/bin/activate` would export for `home`."""
+    return os.environ | {
+        "NUDGE_HOME": str(home),
+        "NUDGE_REGISTRY_URL": f"sqlite:///{home}/registry.db",
+        "NUDGE_HISTORY_LENGTH": "200",
+        "FEAST_FS_YAML_FILE_PATH": str(ROOT / "feature_repo" / "feature_store.yaml"),
+        "BENTOML_HOME": str(home.parent / f"{home.name}-bentoml"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def run(*command: str, env: dict[str, str], cwd: Path = ROOT, timeout: float = 300) -> str:
+    """Run a command as a user would; gives its output, fails with it."""
+    done = subprocess.run(
+        command, env=env, cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory) -> Shop:
+    import polars as pl
+
+    from feature_repo import publish
+    from feature_repo.ingest import ingest
+    from feature_repo.settings import DAY, Settings, SystemClock, microseconds
+    from feature_repo.warehouse import Warehouse
+    from feature_repo.world import World
+
+    settings = Settings(home=tmp_path_factory.mktemp("shop"))
+    warehouse = Warehouse(settings.warehouse)
+    warehouse.migrate()
+    start_at = microseconds("2025-01-01T00:00:00")
+    world = World(seed=7, num_shoppers=60, num_items=80, start_at=start_at)
+    frame = pl.concat([world.step() for _ in range(340)])
+    ingest(warehouse, frame, source="world", now=start_at + 400 * DAY)
+    publish.rollup(warehouse, settings)
+    built = Shop(settings, warehouse, SystemClock(settings.home), world)
+    run("feast", "apply", env=built.env)
+    built.clock.move_to(warehouse.span()[1] + 60_000_000)
+    publish.materialize(warehouse, settings, built.clock)
+    return built

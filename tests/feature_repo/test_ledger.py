@@ -1,0 +1,145 @@
+"""The ledger: decisions durable, limits exact, outcomes found again."""
+
+from __future__ import annotations
+
+import multiprocessing
+from uuid import uuid4
+
+import polars as pl
+import pytest
+
+from feature_repo.events import EVENT_SCHEMA
+from feature_repo.ledger import Campaign, Decision, Ledger, LimitState
+from feature_repo.settings import DAY
+from feature_repo.warehouse import Warehouse
+
+NOW = 20_000 * DAY
+CAMPAIGN = Campaign(
+    campaign_id="win",
+    daily_budget_micros=10_000_000,
+    cap_num=2,
+    cap_days=7,
+    cost_micros={"coupon": 3_000_000},
+)
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Ledger:
+    warehouse = Warehouse(f"sqlite:///{tmp_path}/shop.db")
+    warehouse.migrate()
+    made = Ledger(warehouse)
+    made.upsert_campaign(CAMPAIGN)
+    return made
+
+
+def decision(user: str = "u", action: str | None = "coupon", at: int = NOW, **fields) -> Decision:
+    values = {
+        "decision_id": uuid4().hex,
+        "kind": "decide",
+        "model_version": "m",
+        "feature_version": "f",
+        "probabilities": {"coupon": 0.9, "nothing": 0.1},
+        "notices": ("new user",),
+        "cost_micros": 3_000_000 if action == "coupon" else 0,
+    }
+    return Decision(user_id=user, action=action, decided_at=at, **values | fields)
+
+
+def coupon_if_allowed(limits: LimitState, user: str, at: int) -> Decision:
+    left = limits.daily_budget_micros - limits.spent_micros
+    allowed = left >= 3_000_000 and limits.actions_by_user < 2
+    return decision(user, "coupon" if allowed else "nothing", at)
+
+
+def ask(ledger: Ledger, user: str, at: int = NOW) -> str | None:
+    return ledger.decide(user, "win", at, lambda limits: coupon_if_allowed(limits, user, at)).action
+
+
+def test_a_decision_reads_back_as_it_was_written(ledger):
+    made = decision(scores={"leave_90d": 0.7}, request={"user_id": "u"}, reason="late")
+    ledger.write(made)
+    assert ledger.get(made.decision_id) == made
+    assert ledger.get("nothing") is None
+    assert ledger.decisions("u") == [made]
+
+
+def test_the_daily_budget_is_never_exceeded_and_opens_again_next_day(ledger):
+    actions = [ask(ledger, f"u{number}") for number in range(5)]
+    assert actions == ["coupon", "coupon", "coupon", "nothing", "nothing"]
+    assert ledger.spent_micros("win", NOW) == 9_000_000
+    assert ask(ledger, "u9", NOW + DAY) == "coupon"
+
+
+def test_the_frequency_cap_holds_within_its_window_only(ledger):
+    days = [0, 1, 2, 6, 7, 8, 9]
+    actions = [ask(ledger, "u", NOW + day * DAY) for day in days]
+    assert actions == ["coupon", "coupon", "nothing", "nothing", "coupon", "coupon", "nothing"]
+
+
+def test_a_choice_that_fails_leaves_no_trace(ledger):
+    def fail(limits: LimitState) -> Decision:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        ledger.decide("u", "win", NOW, fail)
+    assert ledger.spent_micros("win", NOW) == 0
+    assert ledger.decisions() == []
+
+
+def test_a_choice_over_the_limits_is_not_kept(ledger):
+    with pytest.raises(AssertionError):
+        ledger.decide("u", "win", NOW, lambda limits: decision(cost_micros=11_000_000))
+    assert ledger.spent_micros("win", NOW) == 0
+
+
+def test_an_unknown_campaign_is_refused_with_the_known_ones(ledger):
+    with pytest.raises(ValueError, match=r"'lose'.*win"):
+        ledger.decide("u", "lose", NOW, lambda limits: decision())
+
+
+def test_an_event_that_cites_a_decision_becomes_its_outcome_once(ledger):
+    made = decision()
+    ledger.write(made)
+    row = dict.fromkeys(EVENT_SCHEMA) | {
+        "event_id": "e", "kind": "purchase", "user_id": "u", "event_at": NOW + 5, "quantity": 2,
+        "received_at": NOW + 5, "price_micros": 4_000_000, "decision_id": made.decision_id,
+    }  # fmt: skip
+    events = pl.DataFrame(
+        [row, row | {"event_id": "f", "decision_id": "unknown"}], schema=EVENT_SCHEMA
+    )
+    assert ledger.attach_outcomes(events) == (1, 1)
+    assert ledger.attach_outcomes(events) == (0, 1)
+    found = ledger.outcomes(made.decision_id)
+    assert [(o["event_id"], o["value_micros"]) for o in found] == [("e", 8_000_000)]
+
+
+def many_decide(url: str, seed: int, gate) -> None:
+    ledger = Ledger(Warehouse(url))
+    gate.wait()
+    for number in range(10):
+        ask(ledger, f"u{(seed + number) % 4}")
+
+
+def test_limits_hold_with_many_deciding_at_once(ledger, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    gate = context.Barrier(3)
+    url = f"sqlite:///{tmp_path}/shop.db"
+    deciders = [context.Process(target=many_decide, args=(url, n, gate)) for n in range(3)]
+    for decider in deciders:
+        decider.start()
+    for decider in deciders:
+        decider.join(60)
+        assert decider.exitcode == 0
+    assert ledger.spent_micros("win", NOW) == 9_000_000
+    made = ledger.decisions(limit=100)
+    assert len(made) == 30
+    assert sum(d.action == "coupon" for d in made) == 3
+
+
+@pytest.mark.parametrize(
+    "fields", [{"daily_budget_micros": -1}, {"cap_num": -1}, {"cost_micros": {"coupon": -1}}]
+)
+def test_a_campaign_with_a_negative_limit_is_refused(fields):
+    values = {name: getattr(CAMPAIGN, name) for name in Campaign.__slots__}
+    with pytest.raises(ValueError, match="win"):
+        Campaign(**values | fields)
