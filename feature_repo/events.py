@@ -52,6 +52,9 @@ def known_at() -> pl.Expr:
 
 MAX_ID_LENGTH = 128
 MAX_TEXT_LENGTH = 2_000
+MAX_QUANTITY = 1_000_000_000
+MAX_PRICE_MICROS = 10**16
+"""Of one piece and of a whole line: sums over a shopper's lines stay far from the end of Int64."""
 EARLIEST = 0
 """Before 1970 nothing happened in a shop that keeps such files."""
 
@@ -64,9 +67,11 @@ REJECT_REASONS: dict[str, str] = {
     "future": "the event lies more than 60 s after it was received, or was received in the "
     "future; check the sender's clock and zone",
     "missing_item": "a view, click, cart, purchase, return or impression names no item",
-    "bad_quantity": "a purchase, return or cart has a quantity that is missing, 0 or negative",
-    "bad_price": "the price is negative or unreadable",
-    "unknown_currency": "the mapping's [rates] has no rate for the row's currency",
+    "bad_quantity": "the quantity is unreadable, 0, negative or over 10^9, or it is missing "
+    "from a purchase, return or cart",
+    "bad_price": "the price is unreadable, negative, or makes a line of over 10^10 currency units",
+    "unknown_currency": "the mapping's [rates] has no rate for the row's currency, or it is not "
+    "written in three capitals (ISO 4217)",
     "bad_text": f"the text is longer than {MAX_TEXT_LENGTH} characters or holds a NUL; cut it",
     "service_code": "the item is a service such as postage or a fee, not a product",
     "stock_adjustment": "a line that corrects the stock, not a customer's behaviour",
@@ -99,6 +104,7 @@ def _rules(now: int) -> dict[str, pl.Expr]:
         for name in ids
     ]
     kind = pl.col("kind")
+    line_value = pl.col("price_micros").cast(pl.Float64) * pl.col("quantity")
     late = pl.col("event_at") > pl.col("received_at") + FUTURE_TOLERANCE
     return {
         "missing_event_id": _blank("event_id"),
@@ -111,9 +117,11 @@ def _rules(now: int) -> dict[str, pl.Expr]:
         ),
         "future": late | (pl.col("received_at") > now + FUTURE_TOLERANCE),
         "missing_item": kind.is_in(NEEDS_ITEM) & _blank("item_id"),
-        "bad_quantity": kind.is_in(NEEDS_QUANTITY)
-        & (pl.col("quantity").is_null() | (pl.col("quantity") <= 0)),
-        "bad_price": pl.col("price_micros") < 0,
+        "bad_quantity": (kind.is_in(NEEDS_QUANTITY) & pl.col("quantity").is_null())
+        | ~pl.col("quantity").is_between(1, MAX_QUANTITY),
+        "bad_price": ~pl.col("price_micros").is_between(0, MAX_PRICE_MICROS)
+        | (line_value > MAX_PRICE_MICROS),
+        "unknown_currency": ~pl.col("currency").str.contains("^[A-Z]{3}$"),
         "bad_text": (pl.col("text").str.len_chars() > MAX_TEXT_LENGTH)
         | pl.col("text").str.contains("\0", literal=True),
     }
