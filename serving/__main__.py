@@ -1,0 +1,136 @@
+"""The verbs of the service: ``python -m serving VERB``.
+
+``promote`` chooses what ``bentoml serve serving.service:Nudge`` serves, ``rollback`` returns to
+what it was before, ``outcomes`` shows what came of decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from feature_repo.settings import Settings, SystemClock, iso
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+MICROS = 1_000_000
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="recipe, run id, run folder or bundle folder")],
+    policy: Annotated[
+        list[str] | None, typer.Option(help="a setting of the policy, as epsilon=0.05; repeatable")
+    ] = None,
+    daily_budget: Annotated[
+        float | None, typer.Option(min=0, help="of the campaign, base currency a UTC day")
+    ] = None,
+    coupon_cost: Annotated[
+        float | None, typer.Option(min=0, help="what a coupon reserves, base currency")
+    ] = None,
+    cap_num: Annotated[
+        int | None, typer.Option(min=0, help="actions a shopper may get within the cap's window")
+    ] = None,
+    cap_days: Annotated[float | None, typer.Option(min=0, help="the cap's window")] = None,
+) -> None:
+    """Serve this model from the next start on; makes the campaign that /decide uses."""
+    from serving.promote import keep_campaign
+    from serving.promote import promote as choose
+    from serving.settings import ServingSettings
+
+    settings = Settings()
+    try:
+        now = SystemClock(settings.home).now()
+        kept = choose(name, settings, now=now, policy=_numbers(policy or []))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    changes = _changes(daily_budget, coupon_cost, cap_num, cap_days)
+    campaign = keep_campaign(settings, ServingSettings().campaign, changes)
+    console.print(f"model {kept.model}\npolicy {kept.policy}")
+    console.print(
+        f"campaign {campaign.campaign_id}: {campaign.daily_budget_micros / MICROS:.2f} a day, "
+        f"a coupon costs {campaign.cost_micros.get('coupon', 0) / MICROS:.2f}, at most "
+        f"{campaign.cap_num} actions a shopper within {campaign.cap_days:g} days"
+    )
+
+
+@app.command()
+def rollback() -> None:
+    """Serve again, from the next start on, what was promoted before."""
+    from serving.promote import roll_back
+
+    settings = Settings()
+    try:
+        kept = roll_back(settings, now=SystemClock(settings.home).now())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    console.print(f"model {kept.model}\npolicy {kept.policy}")
+
+
+@app.command()
+def outcomes(
+    decision: Annotated[str | None, typer.Option(help="one decision, by its id")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="newest decisions to look through")] = 1000,
+) -> None:
+    """Show decisions that became something: what was done, how likely, and what followed."""
+    from feature_repo.ledger import Ledger
+    from feature_repo.warehouse import Warehouse
+
+    ledger = Ledger(Warehouse(Settings().warehouse))
+    chosen = ledger.decisions(limit=limit) if decision is None else [ledger.get(decision)]
+    if chosen == [None]:
+        raise typer.BadParameter(f"the ledger holds no decision {decision!r}")
+    found = [(made, ledger.outcomes(made.decision_id)) for made in chosen if made is not None]
+    lines = [(made, came) for made, came in found if came or decision is not None]
+    _print_outcomes(lines)
+    console.print(f"{len(lines)} of {len(found)} decisions shown")
+
+
+def _print_outcomes(lines: Sequence[tuple[Any, list[dict[str, Any]]]]) -> None:
+    table = Table("decision", "at", "shopper", "kind", "action", "probability", "outcomes")
+    for made, came in lines:
+        probability = made.probabilities.get(made.action)
+        table.add_row(
+            made.decision_id,
+            iso(made.decided_at),
+            made.user_id,
+            made.kind,
+            made.action or "",
+            "" if probability is None else f"{probability:.2f}",
+            ", ".join(f"{one['kind']} {one['value_micros'] / MICROS:.2f}" for one in came),
+        )
+    console.print(table)
+
+
+def _numbers(pairs: Sequence[str]) -> dict[str, float]:
+    """``name=number`` pairs."""
+    numbers = {}
+    for pair in pairs:
+        name, _, number = pair.partition("=")
+        try:
+            numbers[name] = float(number)
+        except ValueError as error:
+            raise ValueError(f"--policy {pair!r} is not of the form epsilon=0.05") from error
+    return numbers
+
+
+def _changes(
+    daily_budget: float | None,
+    coupon_cost: float | None,
+    cap_num: int | None,
+    cap_days: float | None,
+) -> dict[str, Any]:
+    """The campaign's fields that were named; money in micros."""
+    budget = None if daily_budget is None else round(daily_budget * MICROS)
+    cost = None if coupon_cost is None else {"coupon": round(coupon_cost * MICROS)}
+    named = {"daily_budget_micros": budget, "cost_micros": cost}
+    named |= {"cap_num": cap_num, "cap_days": cap_days}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+if __name__ == "__main__":
+    app()

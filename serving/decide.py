@@ -1,0 +1,106 @@
+"""What to do about one shopper: pure, from probabilities and limits to a drawn action.
+
+Limits come first: budget and frequency cap say what is allowed; the policy gives probabilities of
+what is left, and the action is drawn from exactly those, which the ledger logs. The randomness
+comes from the decision's own id, so that a decision can be replayed from its record.
+Next: ``routes/decide.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature_repo.ledger import Campaign, LimitState
+from feature_repo.settings import iso
+from training.policies import Context, Policy
+
+NOTHING = "nothing"
+MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An action, the probabilities it was drawn from, and what stood in the way of others."""
+
+    action: str
+    probabilities: dict[str, float]
+    blocked: dict[str, str]
+    cost_micros: int
+
+
+def decide(
+    scores: Mapping[str, float],
+    limits: LimitState,
+    policy: Policy,
+    campaign: Campaign,
+    rng: np.random.Generator,
+) -> Choice:
+    """Draw an action of `policy` within the limits.
+
+    Parameters
+    ----------
+    scores
+        Head to its probability for this shopper.
+    limits
+        What the campaign has spent today and what the shopper got within the cap window.
+    rng
+        See :func:`generator`.
+    """
+    obstacles = {action: _obstacle(action, limits, campaign) for action in policy.actions[1:]}
+    blocked = {action: why for action, why in obstacles.items() if why}
+    allowed = np.array([[action not in blocked for action in policy.actions]])
+    columns = {head: np.array([probability]) for head, probability in scores.items()}
+    row = policy.probabilities(columns, Context(allowed=allowed))[0]
+    assert abs(row.sum() - 1.0) < 1e-6, f"probabilities of a policy sum to 1: {row}"
+    assert not row[~allowed[0]].any(), f"a policy leaves blocked actions alone: {row}"
+    probabilities = dict(zip(policy.actions, map(float, row), strict=True))
+    action = _draw(probabilities, rng)
+    return Choice(
+        action=action,
+        probabilities=probabilities,
+        blocked=blocked,
+        cost_micros=campaign.cost_micros.get(action, 0),
+    )
+
+
+def leave_alone(policy: Policy, why: str) -> Choice:
+    """No action, for a shopper whom the model's probabilities do not describe."""
+    probabilities = {action: float(action == NOTHING) for action in policy.actions}
+    blocked = dict.fromkeys(policy.actions[1:], why)
+    return Choice(action=NOTHING, probabilities=probabilities, blocked=blocked, cost_micros=0)
+
+
+def generator(decision_id: str) -> np.random.Generator:
+    """The randomness of one decision: its id decides it, so anyone can draw again."""
+    digest = hashlib.sha256(decision_id.encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _draw(probabilities: Mapping[str, float], rng: np.random.Generator) -> str:
+    """One action, by the cumulative probabilities in the policy's order."""
+    names = list(probabilities)
+    edges = np.cumsum([probabilities[name] for name in names])
+    # The last edge can round to beside 1: scale to it, and stay inside.
+    place = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
+    return names[min(place, len(names) - 1)]
+
+
+def _obstacle(action: str, limits: LimitState, campaign: Campaign) -> str:
+    """Why `action` is not allowed now; empty when it is."""
+    if limits.actions_by_user >= campaign.cap_num:
+        last = f", the last on {iso(limits.last_action_at)[:10]}" if limits.last_action_at else ""
+        return (
+            f"frequency cap: {limits.actions_by_user} of {campaign.cap_num} actions within "
+            f"{campaign.cap_days:g} days{last}"
+        )
+    cost = campaign.cost_micros.get(action, 0)
+    if cost and limits.spent_micros + cost > limits.daily_budget_micros:
+        return (
+            f"daily budget: {limits.spent_micros / MICROS:.2f} of "
+            f"{limits.daily_budget_micros / MICROS:.2f} spent, it costs {cost / MICROS:.2f}"
+        )
+    return ""

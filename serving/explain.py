@@ -1,0 +1,84 @@
+"""Why an answer is what it is, in plain words from the numbers behind it.
+
+The words name facts (days, counts, amounts) beside the probability; they do not claim to be what
+the network weighed. Next: ``routes/recommend.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from feature_repo.ledger import LimitState
+
+MICROS = 1_000_000
+
+Features = Mapping[str, float | None]
+
+TASKS = {
+    "leave_90d": "risk of leaving within 90 days",
+    "purchase_30d": "chance of a purchase within 30 days",
+}
+
+
+def prediction(task: str, probability: float, features: Features) -> str:
+    """One probability and the shopper's rhythm beside it."""
+    return f"{_percent(probability)} {TASKS.get(task, task)}: {rhythm(features)}"
+
+
+def rhythm(features: Features) -> str:
+    """How long since the last purchase, against the shopper's own gap between purchases."""
+    since = features.get("recency_days_purchase")
+    if since is None:
+        return "no purchase known, the average shopper's figure"
+    gap = features.get("mean_gap_days")
+    orders = features.get("num_orders")
+    if gap is None or gap <= 0:
+        known = "" if orders is None else f" of {orders:.0f} known"
+        return f"{_days(since)} since the last order{known}, no rhythm yet"
+    late = since - gap
+    standing = f"{_days(late)} late" if late >= 0.5 else "in time"
+    return f"{_days(since)} since the last purchase, {standing} for a rhythm of {_days(gap)}"
+
+
+def treatment(
+    action: str, probability: float, risk: str, blocked: Mapping[str, str], limits: LimitState
+) -> str:
+    """The risk, what it leads to, and what the limits say."""
+    parts = [risk]
+    if action != "nothing":
+        parts.append(f"{action} allowed ({_spent(limits)})")
+    parts += [f"no {other}: {why}" for other, why in blocked.items()]
+    parts.append(f"drawn with probability {probability:.2f}")
+    return "; ".join(parts)
+
+
+def bought_again(num_lines: int, days_ago: float) -> str:
+    """An item the shopper knows."""
+    times = "once" if num_lines == 1 else f"{num_lines} times"
+    return f"in the shopper's history {times}, last {_days(days_ago)} ago"
+
+
+def similar(text: str | None, item_id: str, days_ago: float) -> str:
+    """An item close to one the shopper knows."""
+    return f"closest to {text or item_id}, {_days(days_ago)} ago in the history"
+
+
+def popular(num_purchases_30d: float | None) -> str:
+    """An item that stands for what everyone buys."""
+    if not num_purchases_30d:
+        return "no sales in the last 30 days; scored by its description and price"
+    return f"popular: bought {num_purchases_30d:.0f} times in the last 30 days"
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.0f} %"
+
+
+def _days(days: float) -> str:
+    rounded = round(days)
+    return "1 day" if rounded == 1 else f"{rounded} days"
+
+
+def _spent(limits: LimitState) -> str:
+    spent, budget = limits.spent_micros / MICROS, limits.daily_budget_micros / MICROS
+    return f"spent {spent:.2f} of {budget:.2f} today"

@@ -1,0 +1,214 @@
+"""A bundle at work: rows in, scores and probabilities out, by ONNX Runtime.
+
+A request runs the small user graph and one product with the catalogue's matrix. The text and item
+graphs run when the catalogue is built. Neither torch nor Ray is here. Next: ``decide.py``,
+``explain.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from serving.catalogue import Catalogue, Floats
+from training.bundle import Bundle
+from training.datasets.encode import EncodeSpec, UserArrays, encode_users
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What the model says about one shopper against a catalogue."""
+
+    items: Floats
+    """(items + 1,), score as the next purchase; -inf for "no item" and items that don't exist."""
+    probabilities: dict[str, float]
+    """Head to its calibrated probability."""
+    history: NDArray[np.int64]
+    """(L,), catalogue row of each behaviour, oldest first; 0 = none or unknown."""
+    copies: Floats
+    """(L,), what each behaviour adds to its item's score."""
+
+
+class Predictor:
+    """The three graphs of a model bundle; vectors of texts are kept under `cache`."""
+
+    def __init__(self, bundle: Bundle, cache: Path, num_threads: int = 1) -> None:
+        if bundle.kind != "model":
+            raise ValueError(
+                f"{bundle.folder} is a bundle of kind {bundle.kind!r}; give one of kind 'model'"
+            )
+        self.bundle, self._num_threads = bundle, num_threads
+        self.spec = spec_of(bundle)
+        self.heads: tuple[str, ...] = tuple(bundle.manifest["heads"])
+        self._user, self._items = self._session("user.onnx"), self._session("items.onnx")
+        self._texts = TextCache(cache, bundle)
+
+    @property
+    def trained_to(self) -> int:
+        """The last moment whose events shaped the model (its choice of epoch included)."""
+        calendar = self.bundle.manifest["run"].get("calendar") or {}
+        return int(calendar.get("valid_end", 0))
+
+    @cached_property
+    def known_in_training(self) -> tuple[str, ...]:
+        """Features that training rows had values of; the others say nothing when they lack."""
+        user = self.spec.user
+        fitted = zip(user.names, user.means, user.deviations, strict=True)
+        return tuple(name for name, mean, deviation in fitted if (mean, deviation) != (0.0, 1.0))
+
+    def priors(self, scores: Scores) -> dict[str, float]:
+        """Share of yes among validation's answers, by head; `scores` where it was not measured."""
+        measured = self.bundle.manifest["metrics"]
+        return {
+            head: float(measured.get(f"{head}/prevalence", probability))
+            for head, probability in scores.probabilities.items()
+        }
+
+    def score(self, row: pl.DataFrame, asked_at: int, catalogue: Catalogue) -> Scores:
+        """Score one shopper's row of the feature service against every item of `catalogue`."""
+        users = encode_users(row, asked_at, self.spec, catalogue.index)
+        vector, copies, probabilities = self._user.run(None, _user_inputs(users, catalogue))
+        items = catalogue.vectors @ vector[0] + catalogue.biases
+        np.add.at(items, users.item_BL[0], copies[0])
+        items[~catalogue.exists] = -np.inf
+        return Scores(
+            items=items,
+            probabilities=dict(zip(self.heads, map(float, probabilities[0]), strict=True)),
+            history=users.item_BL[0][users.kind_BL[0] > 0],
+            copies=copies[0][users.kind_BL[0] > 0],
+        )
+
+    def item_vectors(
+        self, text_vectors: Floats, index: NDArray[np.int64], scalars: Floats
+    ) -> tuple[Floats, Floats]:
+        """Vectors (n, W) and biases (n,) of items; index 0 is an item training never saw."""
+        found = self._items.run(
+            None, {"text_vector": text_vectors, "item_index": index, "item_scalars": scalars}
+        )
+        return found[0], found[1]
+
+    def text_vectors(self, texts: Sequence[str]) -> Floats:
+        """Vectors (n, D) of `texts`, zero for an empty one; each text is encoded once ever."""
+        known = self._texts.load()
+        new = sorted({text for text in texts if text and text not in known}, key=len)
+        for start in range(0, len(new), TEXTS_AT_ONCE):
+            some = new[start : start + TEXTS_AT_ONCE]
+            known.update(zip(some, self._encode(some), strict=True))
+        if new:
+            self._texts.save(known)
+        nothing = np.zeros(self.text_width, dtype=np.float32)
+        rows = [known[text] if text else nothing for text in texts]
+        return np.stack(rows) if rows else np.zeros((0, self.text_width), np.float32)
+
+    @cached_property
+    def text_width(self) -> int:
+        """Width D of a text vector."""
+        shapes = {given.name: given.shape for given in self._items.get_inputs()}
+        return int(shapes["text_vector"][1])
+
+    def _encode(self, texts: Sequence[str]) -> Floats:
+        tokens = self._tokenizer.encode_batch(list(texts))
+        given = {
+            "input_ids": np.array([t.ids for t in tokens], dtype=np.int64),
+            "attention_mask": np.array([t.attention_mask for t in tokens], dtype=np.int64),
+        }
+        return self._text.run(None, given)[0]
+
+    @cached_property
+    def _text(self) -> Any:
+        return self._session("text.onnx")
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self.bundle.path("tokenizer.json")))
+
+    def _session(self, graph: str) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._num_threads
+        options.inter_op_num_threads = 1
+        path = str(self.bundle.path(graph))
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+class TextCache:
+    """Vectors of texts by one text graph, in one file of the shop's home."""
+
+    def __init__(self, folder: Path, bundle: Bundle) -> None:
+        self._path = folder / f"onnx-{bundle.manifest['files']['text.onnx'][:16]}.npz"
+
+    def load(self) -> dict[str, Floats]:
+        """Text to its vector."""
+        if not self._path.exists():
+            return {}
+        with np.load(self._path) as saved:
+            texts = json.loads(saved["texts"].tobytes())
+            return dict(zip(texts, saved["vectors"], strict=True))
+
+    def save(self, vectors: dict[str, Floats]) -> None:
+        """Replace the file in one step: another process reads the old one or the new one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(f".{os.getpid()}.npz")
+        texts = np.frombuffer(json.dumps(list(vectors)).encode(), dtype=np.uint8)
+        np.savez(partial, texts=texts, vectors=np.stack(list(vectors.values())))
+        partial.replace(self._path)
+
+    def seed(self, data: Path) -> int:
+        """Take over the vectors of a run's dataset folder `data`; gives how many are kept."""
+        if not (data / "texts.json").exists():
+            return len(self.load())
+        texts = json.loads((data / "texts.json").read_text(encoding="utf-8"))
+        vectors = np.load(data / "text_vectors.npy")
+        known = self.load() | dict(zip(texts, vectors, strict=True))
+        if known:
+            self.save(known)
+        return len(known)
+
+
+def spec_of(bundle: Bundle) -> EncodeSpec:
+    """How the model's rows are encoded."""
+    manifest = bundle.manifest
+    return EncodeSpec.from_dict(
+        {
+            "vocabulary": manifest["vocabulary"],
+            "user": manifest["normalisers"]["user"],
+            "item": manifest["normalisers"]["item"],
+            "history_length": manifest["history_length"],
+        }
+    )
+
+
+def _user_inputs(users: UserArrays, catalogue: Catalogue) -> dict[str, NDArray]:
+    return {
+        "item_vectors": catalogue.vectors[users.item_BL],
+        "kinds": users.kind_BL,
+        "gaps": users.gap_BL,
+        "quantities": users.quantity_BL,
+        "amounts": users.amount_BL,
+        "time_to_now": users.time_to_now_B,
+        "scalars": users.scalars_BF,
+    }
+
+
+def best(scores: Floats, num: int) -> NDArray[np.int64]:
+    """Rows of the `num` greatest finite scores, best first; ties by row."""
+    finite = np.flatnonzero(np.isfinite(scores))
+    order = np.lexsort((finite, -scores[finite]))
+    return finite[order[:num]]

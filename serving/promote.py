@@ -1,0 +1,154 @@
+"""Choose what a shop serves: a model bundle and a policy, kept in BentoML's model store.
+
+``promoted.json`` names the two by tag and is replaced in one step; earlier promotions stay in it,
+so that :func:`roll_back` can return to them. Next: ``service.py``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import bentoml
+
+from feature_repo.ledger import Campaign, Ledger
+from feature_repo.settings import Settings, iso
+from feature_repo.warehouse import Warehouse
+from serving.predictor import TextCache
+from serving.settings import Promotion
+from training.bundle import MANIFEST, Bundle
+from training.policies import Threshold
+from training.track import find_run
+
+REMINDER_SHARE = 0.7
+"""The reminder's threshold, as a share of the coupon's."""
+
+
+def promote(
+    name: str, settings: Settings, *, now: int, policy: Mapping[str, float] | None = None
+) -> Promotion:
+    """Serve the model called `name` from the next start of the service on.
+
+    Parameters
+    ----------
+    name
+        Recipe (its newest run), run id, run folder, or bundle folder.
+    now
+        Microseconds since 1970 (UTC).
+    policy
+        Settings of the threshold policy; by default a coupon from the risk that best tells leavers
+        on validation, a reminder from 70 % of it.
+
+    Raises
+    ------
+    ValueError
+        When there is no such run, or its bundle is broken or no model.
+    """
+    model = find_model(name, settings.home)
+    if model.kind != "model":
+        raise ValueError(f"{model.folder} is a bundle of kind {model.kind!r}; promote a model")
+    TextCache(settings.home / "cache" / "text", model).seed(model.folder.parent / "data")
+    with tempfile.TemporaryDirectory() as folder:
+        policy_tag = _store(save_policy(Path(folder), threshold_of(model, policy or {}), now))
+    promotion = Promotion(
+        model=_store(model),
+        policy=policy_tag,
+        promoted_at=iso(now),
+        source=str(model.folder),
+    )
+    promotion.keep(settings.home)
+    return promotion
+
+
+def roll_back(settings: Settings, *, now: int) -> Promotion:
+    """Serve again what was served before; the way back is a promotion too.
+
+    Raises
+    ------
+    ValueError
+        When there is nothing to go back to.
+    """
+    history = Promotion.history(settings.home)
+    earlier = [line for line in history if (line.model, line.policy) != _tags(history[-1])]
+    if not earlier:
+        raise ValueError("there is no earlier promotion to go back to; promote another run")
+    promotion = replace(earlier[-1], promoted_at=iso(now))
+    promotion.keep(settings.home)
+    return promotion
+
+
+def find_model(name: str, home: Path) -> Bundle:
+    """The bundle in the folder `name`, or that of the run that `name` means."""
+    folder = Path(name)
+    return Bundle.load(folder if (folder / MANIFEST).exists() else find_run(home, name) / "bundle")
+
+
+def threshold_of(model: Bundle, changes: Mapping[str, float]) -> Threshold:
+    """The threshold policy that suits `model`, with `changes`."""
+    score = Threshold().score
+    if score not in model.manifest["heads"]:
+        raise ValueError(
+            f"model {model.name} answers {model.manifest['heads']}, and the policy needs {score!r};"
+            " train the task 'retention'"
+        )
+    coupon = float(changes.get("coupon_threshold", model.manifest["thresholds"][score]))
+    defaults: dict[str, Any] = {
+        "coupon_threshold": coupon,
+        "reminder_threshold": REMINDER_SHARE * coupon,
+    }
+    try:
+        return Threshold(**{**defaults, **changes})
+    except TypeError as error:
+        names = ", ".join(Threshold().to_dict())
+        raise ValueError(f"unknown setting in {dict(changes)}; the policy has {names}") from error
+
+
+def save_policy(folder: Path, policy: Threshold, now: int) -> Bundle:
+    """`policy` as a bundle in `folder`."""
+    return Bundle.save(
+        folder,
+        kind="policy",
+        name=policy.name,
+        created_at=now,
+        content={"policy": policy.name, "settings": policy.to_dict()},
+        weights={},
+        card=f"# Policy {policy.name}\n\n{policy}\n\n{Threshold.__doc__}",
+    )
+
+
+def keep_campaign(settings: Settings, campaign_id: str, changes: Mapping[str, Any]) -> Campaign:
+    """The campaign, made if there is none, with `changes` to it; money in micros."""
+    ledger = Ledger(Warehouse(settings.warehouse))
+    try:
+        kept = ledger.campaign(campaign_id)
+    except ValueError:
+        kept = Campaign(
+            campaign_id=campaign_id,
+            daily_budget_micros=50_000_000,
+            cap_num=1,
+            cap_days=7.0,
+            cost_micros={"coupon": 5_000_000},
+        )
+    campaign = replace(kept, **changes)
+    ledger.upsert_campaign(campaign)
+    return campaign
+
+
+def _store(bundle: Bundle) -> str:
+    """Put `bundle` into BentoML's model store unless it is there; its tag."""
+    tag = f"nudge-{bundle.kind}:{bundle.version}"
+    try:
+        return str(bentoml.models.get(tag).tag)
+    except bentoml.exceptions.NotFound:
+        pass
+    with bentoml.models.create(tag, labels={"recipe": bundle.name}) as model:
+        shutil.copytree(bundle.folder, model.path, dirs_exist_ok=True)
+    return tag
+
+
+def _tags(promotion: Promotion) -> tuple[str, str]:
+    return promotion.model, promotion.policy

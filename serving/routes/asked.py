@@ -1,0 +1,144 @@
+"""The first half of every answer: read one shopper, score, and say what was stale or missing.
+
+Next: ``recommend.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from feature_repo.ledger import Decision
+from feature_repo.settings import DAY
+from serving.catalogue import Catalogue
+from serving.predictor import Predictor, Scores
+from serving.routes.parts import Parts
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One shopper at one moment, scored."""
+
+    decision_id: str
+    user_id: str
+    asked_at: int
+    features: dict[str, Any]
+    """The row of the feature service, by name."""
+    catalogue: Catalogue
+    scores: Scores
+    probabilities: dict[str, float]
+    """Heads' probabilities; the average shopper's where this one is outside what was learnt."""
+    stale: list[str]
+    missing: list[str]
+    notices: list[str]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything was ever seen of this shopper."""
+        return "shopper" not in self.missing
+
+
+def ask(parts: Parts, user_id: str) -> Asked:
+    """Read and score `user_id` as of now, under a new decision id."""
+    asked_at = parts.clock.now()
+    with parts.store("features"):
+        row = parts.read_user(user_id, asked_at)
+    catalogue = parts.shelf.current
+    with parts.meters.stage("score"):
+        scores = parts.predictor.score(row, asked_at, catalogue)
+    features = row.row(0, named=True)
+    missing = _missing(features, parts.predictor)
+    stale = find_stale(parts, asked_at)
+    for flag in (*stale, *(name.partition(":")[0] for name in missing)):
+        parts.meters.flags.labels(flag).inc()
+    return Asked(
+        decision_id=parts.new_id(),
+        user_id=user_id,
+        asked_at=asked_at,
+        features=features,
+        catalogue=catalogue,
+        scores=scores,
+        probabilities=_probabilities(scores, missing, parts.predictor),
+        stale=stale,
+        missing=missing,
+        notices=_notices(missing, stale),
+    )
+
+
+def envelope(asked: Asked, parts: Parts) -> dict[str, Any]:
+    """The fields that all answers share."""
+    return {
+        "decision_id": asked.decision_id,
+        "user_id": asked.user_id,
+        "stale": asked.stale,
+        "missing": asked.missing,
+        "notices": asked.notices,
+        **seen(parts, asked.asked_at),
+    }
+
+
+def seen(parts: Parts, asked_at: int) -> dict[str, Any]:
+    """When, and by which versions."""
+    return {
+        "asked_at": moment(asked_at),
+        "model_version": parts.model_version,
+        "feature_version": parts.feature_version,
+    }
+
+
+def record_of(asked: Asked, parts: Parts, kind: str, **rest: Any) -> Decision:
+    """The ledger's record of an answer; `rest` are the fields that the kinds differ in."""
+    return Decision(
+        decision_id=asked.decision_id,
+        kind=kind,
+        user_id=asked.user_id,
+        decided_at=asked.asked_at,
+        model_version=parts.model_version,
+        feature_version=parts.feature_version,
+        notices=tuple(asked.notices),
+        **rest,
+    )
+
+
+def moment(micros: int) -> datetime:
+    """Microseconds since 1970 as a UTC time, exactly."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def find_stale(parts: Parts, asked_at: int) -> list[str]:
+    """What is older than it should be."""
+    flags = ["catalogue"] if parts.shelf.is_stale() else []
+    trained_to = parts.predictor.trained_to
+    if trained_to and asked_at - trained_to > parts.settings.model_stale_days * DAY:
+        flags.append("model")
+    return flags
+
+
+def _missing(features: dict[str, Any], predictor: Predictor) -> list[str]:
+    if features["tenure_days"] is None and not features["history_at"]:
+        return ["shopper"]
+    flags = [] if features["history_at"] else ["history"]
+    if features["recency_days_purchase"] is None:
+        flags.append("purchases")
+    known = predictor.known_in_training
+    return flags + [f"feature: {name}" for name in known if features[name] is None]
+
+
+def _probabilities(scores: Scores, missing: list[str], predictor: Predictor) -> dict[str, float]:
+    """The model learnt from shoppers with a purchase; others get the average shopper's figures."""
+    is_outside = "shopper" in missing or "purchases" in missing
+    return predictor.priors(scores) if is_outside else scores.probabilities
+
+
+def _notices(missing: list[str], stale: list[str]) -> list[str]:
+    words = {
+        "shopper": "nothing is known of this shopper: popular items, average probabilities",
+        "history": "no behaviour of this shopper is known: the numbers alone were used",
+        "purchases": "no purchase of this shopper is known: average probabilities",
+        "catalogue": "items and prices are those of an earlier day; a renewal is under way",
+        "model": "the model's training data is old; train again",
+    }
+    return [words[flag] for flag in (*missing, *stale) if flag in words]

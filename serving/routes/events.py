@@ -1,0 +1,112 @@
+"""``POST /events``: what happened, kept once, and known to the next answer. Next: ``users.py``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import polars as pl
+from fastapi import APIRouter
+from pydantic import Discriminator, Field, Tag
+
+from feature_repo.events import EVENT_SCHEMA, REJECT_REASONS
+from feature_repo.ingest import Report
+from feature_repo.settings import microseconds
+from serving.routes.asked import seen
+from serving.routes.parts import Parts, Running
+from serving.schemas import MAX_EVENTS, EventIn, Receipt, Rejected
+
+UNREADABLE = -1
+"""A time or price that no check accepts: it becomes a reject with its reason."""
+MICROS = 1_000_000
+LARGEST_PRICE = 1_000_000_000
+
+router = APIRouter()
+Many = Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
+Sent = Annotated[
+    Annotated[EventIn, Tag("one")] | Annotated[Many, Tag("list")],
+    Discriminator(lambda sent: "list" if isinstance(sent, list) else "one"),
+]
+
+
+@router.post("/events")
+def events(sent: Sent, parts: Running) -> Receipt:
+    """Take one event or a list of them."""
+    lines = sent if isinstance(sent, list) else [sent]
+    now = parts.clock.now()
+    with parts.store("events"):
+        frame = _frame(lines, _kept_times(lines, parts), now)
+        report = parts.record(frame)
+    for result in ("accepted", "duplicates", "rejected"):
+        parts.meters.events.labels(result).inc(getattr(report, result))
+    return Receipt(
+        read=report.read,
+        accepted=report.accepted,
+        duplicates=report.duplicates,
+        rejected=list(_rejected(report)),
+        notices=_notices(lines, parts),
+        **seen(parts, now),
+    )
+
+
+def _frame(lines: list[EventIn], kept: dict[str, int], now: int) -> pl.DataFrame:
+    rows = [
+        {
+            **dict.fromkeys(EVENT_SCHEMA),
+            **line.model_dump(exclude={"price", "event_at"}),
+            "event_at": _time(line, kept, now),
+            "received_at": kept.get(line.event_id or "", now),
+            "price_micros": _price(line.price),
+        }
+        for line in lines
+    ]
+    return pl.DataFrame(rows, schema=EVENT_SCHEMA)
+
+
+def _kept_times(lines: list[EventIn], parts: Parts) -> dict[str, int]:
+    """When events sent without a time were received before, so that a repeat stays a repeat."""
+    timeless = {line.event_id: line.user_id for line in lines if line.event_at is None}
+    user_ids = sorted({user for user in timeless.values() if user})
+    if not user_ids:
+        return {}
+    known = parts.known_times(user_ids)
+    return {event_id: known[event_id] for event_id in timeless if event_id in known}
+
+
+def _time(line: EventIn, kept: dict[str, int], now: int) -> int:
+    if line.event_at is None:
+        return kept.get(line.event_id or "", now)
+    try:
+        return microseconds(line.event_at)
+    except (ValueError, OverflowError):
+        return UNREADABLE
+
+
+def _price(price: float | str | None) -> int | None:
+    """Micros of a price in the base currency, rounded half to even."""
+    if price is None:
+        return None
+    try:
+        exact = Decimal(str(price))
+        return round(exact * MICROS) if 0 <= exact <= LARGEST_PRICE else UNREADABLE
+    except InvalidOperation:
+        return UNREADABLE
+
+
+def _rejected(report: Report) -> Iterator[Rejected]:
+    """Each reject; without ids when the report has only counts."""
+    listed: list[tuple[Any, str]] = list(report.rejects)
+    unlisted = Counter(report.reasons) - Counter(reason for _, reason in listed)
+    for event_id, reason in [*listed, *((None, reason) for reason in unlisted.elements())]:
+        message = REJECT_REASONS[reason]
+        yield Rejected(event_id=event_id or None, reason=reason, message=message)
+
+
+def _notices(lines: list[EventIn], parts: Parts) -> list[str]:
+    """Decision ids that the ledger does not hold: those events are kept, and no outcomes."""
+    cited = dict.fromkeys(line.decision_id for line in lines if line.decision_id)
+    with parts.store("ledger"):
+        unknown = [decision_id for decision_id in cited if not parts.ledger.get(decision_id)]
+    return [f"no decision {name!r} was made: its events are no outcomes" for name in unknown]

@@ -1,0 +1,132 @@
+"""What a request works with: the parts of the running service, put together once at start.
+
+Each part is a seam: tests give fakes with the same few methods. Next: ``asked.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+import polars as pl
+from fastapi import Depends, Request
+
+from feature_repo.ingest import Report
+from feature_repo.ledger import Campaign, Decision, LimitState
+from feature_repo.settings import Clock, iso
+from serving.catalogue import Shelf
+from serving.predictor import Predictor
+from serving.routes.meters import Meters
+from serving.settings import ServingSettings
+from training.policies import Policy
+
+log = logging.getLogger(__name__)
+
+
+class StoreFailed(Exception):
+    """A store did not do its part; the request may be tried again."""
+
+    def __init__(self, store: str, cause: Exception) -> None:
+        super().__init__(
+            f"the {store} could not be used ({type(cause).__name__}); nothing was decided, try "
+            "again in a moment"
+        )
+
+
+class NotFound(Exception):
+    """What the request names does not exist."""
+
+
+class Ledger(Protocol):
+    """The part of ``feature_repo.ledger.Ledger`` that requests use."""
+
+    def write(self, decision: Decision) -> None:
+        """Keep `decision`."""
+
+    def decide(
+        self, user_id: str, campaign_id: str, now: int, choose: Callable[[LimitState], Decision]
+    ) -> Decision:
+        """Read limits, choose, reserve and keep, in one transaction."""
+
+    def campaign(self, campaign_id: str) -> Campaign:
+        """The campaign; ``ValueError`` when there is none."""
+
+    def get(self, decision_id: str) -> Decision | None:
+        """The decision, if there is one."""
+
+    def decisions(self, user_id: str | None = None, limit: int = 50) -> list[Decision]:
+        """The newest first."""
+
+    def outcomes(self, decision_id: str) -> list[dict[str, Any]]:
+        """Events that cited the decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The running service."""
+
+    settings: ServingSettings
+    clock: Clock
+    predictor: Predictor
+    shelf: Shelf
+    policy: Policy
+    policy_name: str
+    policy_version: str
+    ledger: Ledger
+    read_user: Callable[[str, int], pl.DataFrame]
+    """(user id, moment of asking) to one row of the model's feature service."""
+    record: Callable[[pl.DataFrame], Report]
+    """Take events: warehouse, outcomes, online rows."""
+    known_times: Callable[[list[str]], dict[str, int]]
+    """User ids to the received time of each of their kept events, by event id."""
+    new_id: Callable[[], str]
+    """A fresh decision id."""
+    meters: Meters
+
+    @property
+    def model_version(self) -> str:
+        """Content hash of the served model."""
+        return self.predictor.bundle.version
+
+    @property
+    def feature_version(self) -> str:
+        """Hash of the feature schema that the model was trained on."""
+        return str(self.predictor.bundle.manifest["schema_hash"])
+
+    def outcomes(self, decision_id: str) -> list[dict[str, Any]]:
+        """The events that cited a decision, with times and values as people read them."""
+        return [
+            {
+                "event_id": outcome["event_id"],
+                "kind": outcome["kind"],
+                "event_at": iso(outcome["event_at"]),
+                "value": outcome["value_micros"] / 1_000_000,
+            }
+            for outcome in self.ledger.outcomes(decision_id)
+        ]
+
+    @contextmanager
+    def store(self, name: str) -> Iterator[None]:
+        """Turn any failure of a store into :class:`StoreFailed`, and keep its trace in the log."""
+        try:
+            with self.meters.stage(name):
+                yield
+        except NotFound:
+            raise
+        except Exception as error:
+            log.exception("the %s failed", name)
+            self.meters.failures.labels(name).inc()
+            raise StoreFailed(name, error) from error
+
+
+def running_parts(request: Request) -> Parts:
+    """The parts that the service was started with."""
+    parts = getattr(request.app.state, "parts", None)
+    assert isinstance(parts, Parts), "the application was started"
+    return parts
+
+
+Running = Annotated[Parts, Depends(running_parts)]

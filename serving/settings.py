@@ -1,0 +1,73 @@
+"""What the operator of the service may set: addresses and limits, read once at start.
+
+Every field is ``NUDGE_SERVING_<NAME>``; the shop itself is in ``feature_repo.settings``.
+Next: ``schemas.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServingSettings(BaseSettings):
+    """The environment of one service. Every field is ``NUDGE_SERVING_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="NUDGE_SERVING_", frozen=True)
+
+    bundle: Path | None = Field(
+        None, description="model bundle folder to serve in place of the promoted one"
+    )
+    policy: Path | None = Field(
+        None, description="policy bundle folder to serve in place of the promoted one"
+    )
+    campaign: str = Field(
+        "default", min_length=1, description="campaign of a /decide that names none"
+    )
+    refresh_check_s: float = Field(
+        30.0, gt=0, description="seconds between two looks whether a new UTC day began"
+    )
+    model_stale_days: float = Field(
+        120.0, gt=0, description="days after its last training data when a model counts as stale"
+    )
+    num_threads: int = Field(1, ge=1, le=64, description="threads of ONNX Runtime for one request")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What a shop serves, by tags in BentoML's model store; ``NUDGE_HOME/promoted.json``."""
+
+    model: str
+    policy: str
+    promoted_at: str
+    """ISO 8601, UTC."""
+    source: str
+    """Folder that the model came from."""
+
+    @classmethod
+    def read(cls, home: Path) -> Self | None:
+        """What `home` serves, None when nothing was promoted."""
+        history = cls.history(home)
+        return history[-1] if history else None
+
+    @classmethod
+    def history(cls, home: Path) -> list[Self]:
+        """Every promotion of `home`, the latest last."""
+        path = home / "promoted.json"
+        if not path.exists():
+            return []
+        return [cls(**line) for line in json.loads(path.read_text(encoding="utf-8"))["history"]]
+
+    def keep(self, home: Path) -> None:
+        """Make this the promotion of `home`, in one step, after those before it."""
+        lines = [asdict(line) for line in (*self.history(home), self)]
+        home.mkdir(parents=True, exist_ok=True)
+        partial = home / "promoted.json.partial"
+        text = json.dumps({"serving": lines[-1], "history": lines}, indent=1)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(home / "promoted.json")
