@@ -12,8 +12,6 @@ from feast.types import Array, FeastType, String
 
 from feature_repo.settings import Settings
 
-DAYS_KEPT = 128
-
 
 def state_view(
     name: str, entity: Entity, schema: Mapping[str, FeastType], *, description: str
@@ -52,6 +50,7 @@ def _view(
         path=str(Settings().offline_path / f"{name}.parquet"),
         timestamp_field="event_timestamp",
         created_timestamp_column="created",
+        tags=tags,
     )
     fields = [Field(name=column, dtype=kind) for column, kind in schema.items()]
     return FeatureView(

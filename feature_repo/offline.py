@@ -1,0 +1,320 @@
+"""A Feast offline store over Parquet files: an as-of join that conserves rows and order.
+
+Per spine row it takes the newest source row known then, or the last N of them as lists for a view
+whose source is tagged ``{"collect": "N", "order": "column,column"}``. Named in
+``feature_store.yaml``. Next: ``asof.py`` for the join, ``views/sources.py`` for the tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+from feast import FeatureView, FileSource, OnDemandFeatureView
+from feast.data_source import DataSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
+from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel, RepoConfig
+from feast.saved_dataset import ValidationReference
+from feast.types import from_feast_to_pyarrow_type
+from feast.utils import _get_requested_feature_views_to_features_dict
+
+from feature_repo.asof import AsOf, Ints, Layout
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class AsOfOfflineStoreConfig(FeastConfigBaseModel):
+    """Nothing to set: the sources name their files."""
+
+    type: Literal["feature_repo.offline.AsOfOfflineStore"] = "feature_repo.offline.AsOfOfflineStore"
+
+
+class AsOfRetrievalJob(RetrievalJob):
+    """A table that is computed when asked for; Feast applies on-demand views to it."""
+
+    def __init__(
+        self,
+        evaluate: Callable[[], pa.Table],
+        *,
+        on_demand_feature_views: list[OnDemandFeatureView] | None = None,
+        full_feature_names: bool = False,
+        metadata: RetrievalMetadata | None = None,
+    ) -> None:
+        self._evaluate = evaluate
+        self._on_demand_feature_views = on_demand_feature_views or []
+        self._full_feature_names = full_feature_names
+        self._metadata = metadata
+
+    def to_arrow(
+        self,
+        validation_reference: ValidationReference | None = None,
+        timeout: int | None = None,
+    ) -> pa.Table:
+        """The spine and its features; an on-demand feature replaces an input of the same name."""
+        table = super().to_arrow(validation_reference, timeout)
+        places = {name: place for place, name in enumerate(table.column_names)}
+        return table.select(list(places.values()))
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        return self._evaluate()
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        return self._evaluate().to_pandas()
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether columns are named view__feature."""
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """The views that Feast computes from this table."""
+        return self._on_demand_feature_views
+
+    @property
+    def metadata(self) -> RetrievalMetadata | None:
+        """What was asked for."""
+        return self._metadata
+
+
+class AsOfOfflineStore(OfflineStore):
+    """Reads ``FileSource`` Parquet (a file or a folder); writes nothing."""
+
+    supports_filter_by_created_timestamp = True
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str | None,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        **kwargs: Any,
+    ) -> RetrievalJob:
+        """The rows of `entity_df` in their order, with the features known at each one's time."""
+        if not isinstance(entity_df, pd.DataFrame):
+            raise ValueError(
+                f"entity_df is {entity_df!r}; this store joins a pandas DataFrame of entity keys "
+                "and event_timestamp, it neither runs SQL nor makes up a spine from dates"
+            )
+        time_column = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
+        spine = pa.Table.from_pandas(entity_df, preserve_index=False)
+        moments = _moments(entity_df[time_column])
+        wanted = _get_requested_feature_views_to_features_dict(
+            feature_refs, feature_views, registry.list_on_demand_feature_views(project)
+        )[0]
+
+        def evaluate() -> pa.Table:
+            table = spine
+            for view, features in wanted.items():
+                columns = _view_columns(
+                    config, view, features, spine, moments, filter_by_created_timestamp
+                )
+                prefix = _name(view) + "__" if full_feature_names else ""
+                for name, column in columns.items():
+                    table = table.append_column(prefix + name, column)
+            return table
+
+        return AsOfRetrievalJob(
+            evaluate,
+            on_demand_feature_views=OnDemandFeatureView.get_requested_odfvs(
+                feature_refs, project, registry
+            ),
+            full_feature_names=full_feature_names,
+            metadata=RetrievalMetadata(
+                features=feature_refs,
+                keys=[name for name in entity_df.columns if name != time_column],
+                min_event_timestamp=entity_df[time_column].min(),
+                max_event_timestamp=entity_df[time_column].max(),
+            ),
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> RetrievalJob:
+        """Per key, the newest row known at `end_date`, if its time is not before `start_date`."""
+        layout = _layout(data_source, join_key_columns, timestamp_field, created_timestamp_column)
+
+        def evaluate() -> pa.Table:
+            rows = AsOf.sort(
+                _read(config, data_source, layout, feature_name_columns), layout, only_created=True
+            )
+            numbers = np.arange(len(rows.starts))
+            last = rows.last(numbers, np.full(len(numbers), _micros(end_date)))
+            last = last[last >= 0]
+            last = last[rows.time[last] >= _micros(start_date)]
+            return _pulled(rows, feature_name_columns, last, np.full(len(last), _micros(end_date)))
+
+        return AsOfRetrievalJob(evaluate)
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """All rows of the span, both ends included; for a collected view the lists at each."""
+        layout = _layout(data_source, join_key_columns, timestamp_field, created_timestamp_column)
+
+        def evaluate() -> pa.Table:
+            rows = AsOf.sort(
+                _read(config, data_source, layout, feature_name_columns), layout, only_created=False
+            )
+            inside = np.ones(len(rows.time), dtype=bool)
+            if start_date is not None:
+                inside &= rows.time >= _micros(start_date)
+            if end_date is not None:
+                inside &= rows.time <= _micros(end_date)
+            last = np.flatnonzero(inside)
+            return _pulled(rows, feature_name_columns, last, rows.time[last])
+
+        return AsOfRetrievalJob(evaluate)
+
+    @staticmethod
+    def offline_write_batch(*args: Any, **kwargs: Any) -> None:
+        """Refused: the Parquet files have another writer."""
+        raise NotImplementedError("the as-of offline store only reads; write its Parquet files")
+
+    @staticmethod
+    def write_logged_features(*args: Any, **kwargs: Any) -> None:
+        """Refused: the Parquet files have another writer."""
+        raise NotImplementedError("the as-of offline store only reads; it keeps no feature logs")
+
+
+def _name(view: FeatureView) -> str:
+    return view.projection.name_alias or view.name
+
+
+def _view_columns(
+    config: RepoConfig,
+    view: FeatureView,
+    features: list[str],
+    spine: pa.Table,
+    moments: Ints,
+    only_created: bool,
+) -> dict[str, pa.ChunkedArray]:
+    """The `features` of one view for every row of the spine, in their declared types."""
+    source = view.batch_source
+    assert source is not None, "a view of rows has a source"
+    stored = {name: column for column, name in source.field_mapping.items()}
+    keys = {entity.name: stored.get(entity.name, entity.name) for entity in view.entity_columns}
+    layout = _layout(
+        source,
+        [] if view.entities == ["__dummy"] else list(keys.values()),
+        stored.get(source.timestamp_field, source.timestamp_field),
+        stored.get(source.created_timestamp_column, source.created_timestamp_column),
+        tags=view.tags,
+    )
+    columns = {name: stored.get(name, name) for name in features}
+    rows = AsOf.sort(
+        _read(config, source, layout, list(columns.values())), layout, only_created=only_created
+    )
+    asked = [view.projection.join_key_map.get(name, name) for name in keys]
+    numbers = rows.numbers([_spine_column(spine, name, view.name) for name in asked])
+    ttl = 0 if view.ttl is None else view.ttl // timedelta(microseconds=1)
+    first, last = rows.first(numbers, moments, ttl), rows.last(numbers, moments)
+    found = rows.gather(list(columns.values()), first, last, moments)
+    kinds = {field.name: from_feast_to_pyarrow_type(field.dtype) for field in view.features}
+    return {name: found[column].cast(kinds[name]) for name, column in columns.items()}
+
+
+def _layout(
+    source: DataSource,
+    keys: list[str],
+    time: str,
+    created: str | None,
+    tags: dict[str, str] | None = None,
+) -> Layout:
+    """What the source's columns mean, by its tags and those of its view."""
+    if not isinstance(source, FileSource):
+        raise ValueError(f"source {source.name!r} is a {type(source).__name__}, not a FileSource")
+    said = {**source.tags, **(tags or {})}
+    return Layout(
+        keys=tuple(keys),
+        time=time,
+        created=created or None,
+        order=tuple(name.strip() for name in said.get("order", "").split(",") if name.strip()),
+        collect=int(said["collect"]) if "collect" in said else None,
+    )
+
+
+def _read(config: RepoConfig, source: DataSource, layout: Layout, features: list[str]) -> pa.Table:
+    """The columns that are needed; all of them when no feature is named.
+
+    A single file is opened once, so one that is replaced meanwhile is read as it was.
+    """
+    assert isinstance(source, FileSource), "a layout is of a file source"
+    path = Path(config.repo_path or ".") / source.path
+    if not path.exists():
+        raise ValueError(f"source {source.name!r} has no file {path}; write it first")
+    if path.is_dir():
+        files = pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
+        names, read = files.schema.names, files.to_table
+    else:
+        file = pyarrow.parquet.ParquetFile(path)
+        names, read = file.schema_arrow.names, file.read
+    wanted = list(dict.fromkeys([*layout.columns, *(features or names)]))
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(names)}")
+    return read(columns=wanted)
+
+
+def _pulled(rows: AsOf, features: list[str], last: Ints, moments: Ints) -> pa.Table:
+    """The rows at `last`: keys and stamps as stored, then the features."""
+    layout = rows.layout
+    stamps = [layout.time, *([] if layout.created is None else [layout.created])]
+    plain = [*layout.keys, *stamps]
+    features = features or [name for name in rows.table.column_names if name not in plain]
+    table = rows.table.select(plain).take(pa.array(rows.row[last]))
+    found = rows.gather(features, rows.starts[rows.number[last]], last, moments)
+    for name in features:
+        table = table.append_column(name, found[name])
+    return table
+
+
+def _spine_column(spine: pa.Table, name: str, view: str) -> pa.ChunkedArray:
+    if name not in spine.column_names:
+        raise ValueError(
+            f"entity_df has no column {name!r}, the key of view {view!r}; "
+            f"it has {', '.join(spine.column_names)}"
+        )
+    return spine[name]
+
+
+def _moments(column: pd.Series) -> Ints:
+    """The spine's times in microseconds, rounded down; without a zone they are UTC."""
+    times = pd.to_datetime(column, utc=True)
+    if times.isna().any():
+        raise ValueError(f"entity_df has {int(times.isna().sum())} null in {column.name!r}")
+    return times.dt.floor("us").dt.as_unit("us").astype("int64").to_numpy()
+
+
+def _micros(moment: datetime) -> int:
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
