@@ -16,9 +16,8 @@ import polars as pl
 from feature_repo.ingest import Report, ingest
 from feature_repo.ledger import Ledger
 from feature_repo.retrieval import open_store, packed_store
-from feature_repo.rollups import STAMPS, item_rows, user_rows
+from feature_repo.rollups import DAYS_KEPT, STAMPS, item_rows, user_rows
 from feature_repo.settings import DAY, Clock, Settings
-from feature_repo.views.sources import DAYS_KEPT
 from feature_repo.warehouse import Warehouse
 
 
@@ -76,9 +75,11 @@ def record(
     each shopper is recomputed from the warehouse, late events included. When the process dies
     between the two, the next event of that shopper or ``materialize`` heals the online rows.
     """
-    report = ingest(warehouse, frame, source=source, now=clock.now())
-    Ledger(warehouse).attach_outcomes(frame)
-    refresh(warehouse, frame["user_id"].drop_nulls().unique().to_list(), settings)
+    report = ingest(warehouse, frame, source=source, now=clock.now(), detail=True)
+    refused = [event_id for event_id, _ in report.rejects]
+    kept = frame.filter(pl.col("event_id").is_in(refused).not_())
+    Ledger(warehouse).attach_outcomes(kept)
+    refresh(warehouse, kept["user_id"].drop_nulls().unique().to_list(), settings)
     return report
 
 

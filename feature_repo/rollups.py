@@ -42,6 +42,8 @@ HISTORY: dict[str, type[pl.DataType]] = {
 }
 ITEM_STATE: tuple[str, ...] = ("item_first_at", "price_micros", "item_num_buyers")
 ITEM_DAYS: tuple[str, ...] = ("sold_day", "sold_purchases", "sold_views")
+DAYS_KEPT = 128
+"""Increments kept per user or item: the 90 days of the longest window, and room for late events."""
 STAMPS = ("event_timestamp", "created")
 
 

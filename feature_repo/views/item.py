@@ -3,8 +3,8 @@
 from feast.types import Int64, String
 
 from feature_repo.entities import item
-from feature_repo.rollups import ITEM_DAYS, ITEM_STATE
-from feature_repo.views.sources import DAYS_KEPT, collected_view, state_view
+from feature_repo.rollups import DAYS_KEPT, ITEM_DAYS, ITEM_STATE
+from feature_repo.views.sources import collected_view, state_view
 
 item_state = state_view(
     "item_state",

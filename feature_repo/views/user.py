@@ -3,8 +3,8 @@
 from feast.types import Int64
 
 from feature_repo.entities import user
-from feature_repo.rollups import USER_DAYS, USER_STATE
-from feature_repo.views.sources import DAYS_KEPT, collected_view, state_view
+from feature_repo.rollups import DAYS_KEPT, USER_DAYS, USER_STATE
+from feature_repo.views.sources import collected_view, state_view
 
 user_state = state_view(
     "user_state",
