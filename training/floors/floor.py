@@ -6,13 +6,14 @@ for in chunks, since (n, I) of a whole split need not fit. Next: ``reading.py``.
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 from training.datasets.batches import Dataset
 
 
+@runtime_checkable
 class RankingFloor(Protocol):
     """Ranks all items for the shopper's next order."""
 
@@ -25,6 +26,7 @@ class RankingFloor(Protocol):
         """Scores (m, I) for examples number `rows` (m,); -inf for items that did not exist."""
 
 
+@runtime_checkable
 class ProbabilityFloor(Protocol):
     """Answers the heads of the retention task."""
 

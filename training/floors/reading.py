@@ -59,6 +59,15 @@ def user_scalars(dataset: Dataset, split: str, rows: np.ndarray, *names: str) ->
     return np.asarray(dataset.examples(split).scalars[rows], dtype=np.float64)[:, columns]
 
 
+def raw_user_feature(dataset: Dataset, split: str, rows: np.ndarray, name: str) -> np.ndarray:
+    """A feature (m,) of each row's shopper in its own unit; NaN where unknown."""
+    place = dataset.spec.user.names.index(name)
+    value, missing = user_scalars(dataset, split, rows, name).T
+    mean, deviation = dataset.spec.user.means[place], dataset.spec.user.deviations[place]
+    logs = value * deviation + mean
+    return np.where(missing > 0, np.nan, np.sign(logs) * np.expm1(np.abs(logs)))
+
+
 def behaviours(
     dataset: Dataset, split: str, rows: np.ndarray, kinds: tuple[str, ...]
 ) -> Behaviours:

@@ -117,7 +117,9 @@ def _sizes(offsets: np.ndarray) -> np.ndarray:
 
 
 def _sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Sum (n,) of ragged `values` (T,) over each example."""
-    total = np.concatenate([[0.0], np.cumsum(values, dtype=float)])
-    sums: np.ndarray = total[offsets[1:]] - total[offsets[:-1]]
+    """Sum (n,) of ragged `values` (T,) over each example, which must have one."""
+    _sizes(offsets)
+    if len(offsets) == 1:
+        return np.zeros(0)
+    sums: np.ndarray = np.add.reduceat(values.astype(float), offsets[:-1])
     return sums

@@ -1,0 +1,158 @@
+"""The tables of a report: each task's metrics by split, population and variant.
+
+Next: ``plots.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.datasets.batches import Dataset
+from training.evaluate.answers import MODEL, Answers
+from training.evaluate.compare import Comparison, Draws, compare
+from training.floors.reading import raw_user_feature
+from training.metrics.probability import (
+    Bins,
+    best_f1_threshold,
+    probability_metrics,
+    reliability_bins,
+    roc_curve,
+)
+
+EVERYONE, ACTIVE = "every earlier customer", "bought within the last 90 days"
+ACTIVE_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class HeadReport:
+    """One head on the test: tables by population, and the curves behind the plots."""
+
+    tables: dict[str, Comparison]
+    base_rates: dict[str, float]
+    """Share of yes, by split, and on the test by population."""
+    thresholds: dict[str, float]
+    """By source, chosen on the validation split."""
+    splits: dict[str, dict[str, float]]
+    """The model's metrics on train, valid and test."""
+    bins: Bins
+    curves: dict[str, tuple[np.ndarray, np.ndarray]]
+    """ROC curve of each source."""
+
+
+def ranking_tables(answers: Answers, users: np.ndarray, draws: Draws) -> dict[str, Comparison]:
+    """A comparison for each variant of the seen-item rule, over orders that have a target left."""
+    tables = {}
+    for variant in answers.ranked[MODEL].values:
+        columns = {source: found.values[variant] for source, found in answers.ranked.items()}
+        asked = ~np.isnan(next(iter(columns[MODEL].values())))
+        kept = {
+            source: {metric: values[asked] for metric, values in found.items()}
+            for source, found in columns.items()
+        }
+
+        def means(
+            rows: np.ndarray, kept: Mapping[str, Mapping[str, np.ndarray]] = kept
+        ) -> dict[str, dict[str, float]]:
+            return {
+                source: {metric: float(values[rows].mean()) for metric, values in found.items()}
+                for source, found in kept.items()
+            }
+
+        if asked.any():
+            tables[variant] = compare(means, users[asked], draws)
+    return tables
+
+
+def ranking_splits(answers: Mapping[str, Answers]) -> dict[str, dict[str, dict[str, float]]]:
+    """The model's means by variant and split: the gap between training and the rest."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for split, said in answers.items():
+        for variant, values in said.ranked[MODEL].values.items():
+            means = {m: float(np.nanmean(v)) for m, v in values.items() if not np.isnan(v).all()}
+            found.setdefault(variant, {})[split] = means
+    return found
+
+
+def head_report(
+    dataset: Dataset,
+    answers: Mapping[str, Answers],
+    column: int,
+    threshold: float | None,
+    draws: Draws,
+) -> HeadReport:
+    """Everything about the head in `column` of the labels.
+
+    Parameters
+    ----------
+    threshold
+        The one that the model is served with; None chooses it as for the floors.
+    """
+    labels, chances = _labels(dataset, answers, column), _chances(answers, column)
+    chosen_on = "valid" if len(labels["valid"]) else "train"
+    thresholds = {
+        name: best_f1_threshold(p, labels[chosen_on]) for name, p in chances[chosen_on].items()
+    }
+    thresholds |= {} if threshold is None else {MODEL: threshold}
+    rows, label = answers["test"].rows["retention"], labels["test"]
+    users = np.asarray(dataset.examples("test").user[rows])
+    tables, rates = {}, {}
+    for name, inside in _populations(dataset, rows).items():
+        if inside.any():
+            found = {source: p[inside] for source, p in chances["test"].items()}
+            tables[name] = _table(found, label[inside], thresholds, users[inside], draws)
+            rates[name] = float(label[inside].mean())
+    known = {split: found for split, found in labels.items() if len(found)}
+    return HeadReport(
+        tables=tables,
+        base_rates=rates | {split: float(known[split].mean()) for split in known},
+        thresholds=thresholds,
+        splits={
+            split: probability_metrics(chances[split][MODEL], found, thresholds[MODEL])
+            for split, found in known.items()
+        },
+        bins=reliability_bins(chances["test"][MODEL], label),
+        curves={name: roc_curve(p, label) for name, p in chances["test"].items()},
+    )
+
+
+def _labels(dataset: Dataset, answers: Mapping[str, Answers], column: int) -> dict[str, np.ndarray]:
+    """Labels (n,) of the head in `column`, by split."""
+    return {
+        split: np.asarray(dataset.examples(split).label[said.rows["retention"]], float)[:, column]
+        for split, said in answers.items()
+    }
+
+
+def _chances(answers: Mapping[str, Answers], column: int) -> dict[str, dict[str, np.ndarray]]:
+    """Probabilities (n,) of the head in `column`, by split and source."""
+    return {
+        split: {name: p[:, column] for name, p in said.probability.items()}
+        for split, said in answers.items()
+    }
+
+
+def _populations(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Which of the test's `rows` (n,) belong to each population."""
+    recency_days = raw_user_feature(dataset, "test", rows, "recency_days_purchase")
+    return {EVERYONE: np.ones(len(rows), dtype=bool), ACTIVE: recency_days < ACTIVE_DAYS}
+
+
+def _table(
+    chances: Mapping[str, np.ndarray],
+    label: np.ndarray,
+    thresholds: Mapping[str, float],
+    users: np.ndarray,
+    draws: Draws,
+) -> Comparison:
+    """All probability metrics of all sources on one population."""
+
+    def metrics(rows: np.ndarray) -> dict[str, dict[str, float]]:
+        return {
+            source: probability_metrics(p[rows], label[rows], thresholds[source])
+            for source, p in chances.items()
+        }
+
+    return compare(metrics, users, draws)

@@ -1,0 +1,171 @@
+"""A report as one page that needs nothing else: words first, then tables, then plots.
+
+Next: ``words.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+
+from training.evaluate import plots
+from training.evaluate.answers import ALL_ITEMS, MODEL
+from training.evaluate.compare import LOWER_IS_BETTER, Comparison
+from training.evaluate.measure import EVERYONE, HeadReport
+from training.evaluate.report import Report
+from training.evaluate.style import CSS
+from training.evaluate.words import day, label, limits, number, protocol, span, verdict
+
+RANKING_METRICS = ("recall@10", "ndcg@10", "hit@10", "mrr")
+HEADLINE = {"next_item": "ndcg@10", "retention": "auc"}
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    body = [
+        _header(report),
+        _cards(report),
+        *_ranking(report),
+        *(part for name, found in report.heads.items() for part in _head(name, found)),
+        _learning(report),
+        _section("How it was measured", _list(protocol(report))),
+        _section("What this cannot tell", _list(limits(report))),
+    ]
+    title = escape(f"{report.run['name']}: evaluation")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{CSS}</style></head>'
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _header(report: Report) -> str:
+    run, (start, end) = report.run, report.meta["calendar"]["test"]
+    methods = ", ".join(method["name"] for method in run.get("methods", []))
+    events = report.meta.get("lineage", {}).get("num_events")
+    facts = [
+        f"test {day(start)} – {day(end)}",
+        f"size {run['size']}",
+        f"seed {run['seed']}",
+        f"methods: {methods}",
+        f"{events:,} events" if events else "",
+    ]
+    line = " · ".join(escape(fact) for fact in facts if fact)
+    return f"<header><h1>{escape(run['name'])}</h1><p>{line}</p></header>"
+
+
+def _cards(report: Report) -> str:
+    """One card for each question, with its main number and a verdict."""
+    cards = []
+    if ALL_ITEMS in report.ranking:
+        cards.append(_card("Next basket", HEADLINE["next_item"], report.ranking[ALL_ITEMS]))
+    for name, found in report.heads.items():
+        cards.append(_card(label(name), HEADLINE["retention"], found.tables[EVERYONE]))
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _card(title: str, metric: str, table: Comparison) -> str:
+    found, difference = table.sources[MODEL][metric], table.differences[metric]
+    state = difference.verdict.replace(" ", "-")
+    return (
+        f'<div class="card {state}"><h3>{escape(title)}</h3>'
+        f'<p class="big">{number(found.value)}<small>{label(metric)}</small></p>'
+        f"<p>{escape(verdict(metric, difference))}</p></div>"
+    )
+
+
+def _ranking(report: Report) -> Iterable[str]:
+    """Tables and bars of the next basket."""
+    for variant, table in report.ranking.items():
+        size = f"{table.num_examples:,} orders of {table.num_shoppers:,} shoppers"
+        yield _section(
+            f"Next basket, {variant}",
+            f'<p class="note">{size}. All items ranked.</p>'
+            + _table(table, RANKING_METRICS)
+            + '<div class="pair">'
+            + plots.bars(table, RANKING_METRICS, variant)
+            + _gap(report.ranking_splits[variant], RANKING_METRICS)
+            + "</div>",
+        )
+
+
+def _head(name: str, found: HeadReport) -> Iterable[str]:
+    """Tables and plots of one head."""
+    for population, table in found.tables.items():
+        metrics = list(table.sources[MODEL])
+        rate = 100 * found.base_rates[population]
+        note = (
+            f"{table.num_examples:,} shoppers: {population}. True for {rate:.1f} % of them. "
+            f"The model says yes from {number(found.thresholds[MODEL])}."
+        )
+        body = f'<p class="note">{note}</p>{_table(table, metrics)}'
+        if population == EVERYONE:
+            body += '<div class="pair">'
+            body += plots.reliability(found.bins, name) + plots.roc(found.curves, name)
+            body += "</div>" + _gap(found.splits, metrics)
+        yield _section(f"{label(name).capitalize()}: {population}", body)
+
+
+def _learning(report: Report) -> str:
+    if not report.history:
+        return ""
+    return _section("Training", plots.learning_curves(report.history))
+
+
+def _table(table: Comparison, metrics: Iterable[str]) -> str:
+    """Sources down, metrics across, each with its interval; then the difference."""
+    metrics = list(metrics)
+    best = {metric: _best(table, metric) for metric in metrics}
+    arrows = {metric: "↓" if metric in LOWER_IS_BETTER else "↑" for metric in metrics}
+    rows = ["<th></th>" + "".join(f"<th>{label(m)} {arrows[m]}</th>" for m in metrics)]
+    for source, numbers in table.sources.items():
+        cells = [
+            f'<td class="{"best" if best[m] == source else ""}">{number(numbers[m].value)}'
+            f"<small>{span(numbers[m].low, numbers[m].high)}</small></td>"
+            for m in metrics
+        ]
+        rows.append(f"<th>{escape(label(source))}</th>{''.join(cells)}")
+    cells = []
+    for m in metrics:
+        found = table.differences[m]
+        cells.append(
+            f'<td class="{found.verdict.replace(" ", "-")}">{found.value:+.3f}'
+            f"<small>{span(found.low, found.high)}</small>"
+            f"<small>{found.verdict} than {escape(label(found.floor))}</small></td>"
+        )
+    rows.append(f"<th>model − best floor</th>{''.join(cells)}")
+    lines = [
+        f'<tr class="{_row_class(place, len(rows))}">{row}</tr>' for place, row in enumerate(rows)
+    ]
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+
+
+def _row_class(place: int, num_rows: int) -> str:
+    return {1: "model", num_rows - 1: "difference"}.get(place, "")
+
+
+def _best(table: Comparison, metric: str) -> str:
+    """The source with the best value."""
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    values = {source: sign * found[metric].value for source, found in table.sources.items()}
+    return max(values, key=lambda source: values[source])
+
+
+def _gap(splits: Mapping[str, Mapping[str, float]], metrics: Iterable[str]) -> str:
+    """The model on training, validation and test."""
+    metrics = list(metrics)
+    head = "<th>model</th>" + "".join(f"<th>{label(metric)}</th>" for metric in metrics)
+    rows = [
+        f"<th>{split}</th>" + "".join(f"<td>{number(found.get(m))}</td>" for m in metrics)
+        for split, found in splits.items()
+    ]
+    lines = "".join(f"<tr>{row}</tr>" for row in [head, *rows])
+    return f'<div><h3>From training to test</h3><table class="gap">{lines}</table></div>'
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"

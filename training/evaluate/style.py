@@ -1,0 +1,47 @@
+"""How a report looks. Next: ``page.py``."""
+
+from __future__ import annotations
+
+CSS = """
+:root { --ink: #2b2f36; --soft: #6b7280; --line: #e5e8ee; --model: #1f5fa8; --good: #22713f;
+  --bad: #b3372f; }
+* { box-sizing: border-box; }
+body { margin: 0; background: #f6f7f9; color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 32px 20px 64px; }
+h1 { margin: 0; font-size: 30px; }
+header p, .note, small { color: var(--soft); }
+header p { margin: 4px 0 24px; }
+h2 { margin: 0 0 4px; font-size: 19px; }
+h3 { margin: 0 0 8px; font-size: 14px; }
+section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 20px 24px;
+  margin-top: 20px; }
+.note { margin: 0 0 12px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 16px; }
+.card { background: #fff; border: 1px solid var(--line); border-top: 4px solid var(--soft);
+  border-radius: 10px; padding: 16px 20px; }
+.card.better { border-top-color: var(--good); }
+.card.worse { border-top-color: var(--bad); }
+.card p { margin: 0; }
+.big { font-size: 34px; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.big small { font-size: 14px; font-weight: 400; margin-left: 8px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: 7px 10px; border-bottom: 1px solid var(--line); text-align: right;
+  vertical-align: top; white-space: nowrap; }
+th { font-weight: 500; color: var(--soft); }
+th:first-child { text-align: left; color: var(--ink); }
+td small { display: block; font-size: 11px; }
+tr.model th, tr.model td { background: #eef4fb; }
+tr.model th:first-child { color: var(--model); font-weight: 650; }
+tr.difference th, tr.difference td { border-top: 2px solid var(--line); border-bottom: 0; }
+td.best { font-weight: 650; }
+td.better { color: var(--good); }
+td.worse { color: var(--bad); }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 24px;
+  align-items: center; margin-top: 16px; }
+svg { max-width: 100%; height: auto; }
+ul { margin: 8px 0 0; padding-left: 20px; }
+li { margin: 6px 0; }
+@media print { body { background: #fff; } section, .card { break-inside: avoid; } }
+"""
