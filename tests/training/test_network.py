@@ -1,0 +1,206 @@
+"""The network's promises: padding, batching and the future change nothing; copies count re-buys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.training import synthetic
+from training.models.batch import Batch
+from training.models.sequence import History, SequenceEncoder
+from training.network import Network, learnt_state, load_state, prepare
+from training.run import ModelConfig, Run
+from training.tasks import TASKS
+
+RUN = Run(name="x", model=ModelConfig(width=16))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return synthetic.write(tmp_path_factory.mktemp("data") / "d", num_examples=60)
+
+
+@pytest.fixture(scope="module")
+def network(dataset):
+    torch.manual_seed(0)
+    network = prepare(RUN, dataset).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():  # zero weights would hide what depends on them
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        network.items.delta.weight[0] = 0.0
+    return network
+
+
+@torch.no_grad()
+def answer(network, dataset, rows, catalogue=None, **changes):
+    """Output for `rows` of the training split, all seen against the catalogue of week 5."""
+    examples = dataset.examples("train")
+    same_week = replace(examples, week=np.full(len(examples), 5))
+    dataset._examples["same"] = same_week
+    batch = dataset.batch("same", np.asarray(rows))
+    batch = replace(batch, **{name: change(batch) for name, change in changes.items()})
+    catalogue = catalogue or dataset.items(5)
+    texts = torch.as_tensor(np.array(dataset.text_vectors))
+    return network(batch.to("cpu"), catalogue.to("cpu"), texts)
+
+
+def assert_equal(output, expected, rows=slice(None)):
+    torch.testing.assert_close(output.score_BI, expected.score_BI[rows], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output.logit_BH, expected.logit_BH[rows], rtol=1e-4, atol=1e-4)
+
+
+@given(st.lists(st.integers(0, 59), min_size=1, max_size=8, unique=True))
+@settings(max_examples=15, deadline=None)
+def test_an_example_is_answered_the_same_alone_and_among_others(network, dataset, rows):
+    together = answer(network, dataset, rows)
+    for place, row in enumerate(rows):
+        assert_equal(answer(network, dataset, [row]), together, slice(place, place + 1))
+
+
+def test_more_padding_changes_no_score(network, dataset):
+    def padded(name):
+        return lambda batch: np.pad(getattr(batch, name), ((0, 0), (0, 7)))
+
+    names = ("item_BL", "kind_BL", "gap_BL", "quantity_BL", "amount_BL")
+    more = answer(network, dataset, range(10), **{name: padded(name) for name in names})
+    assert_equal(more, answer(network, dataset, range(10)))
+
+
+def test_what_lies_under_the_padding_is_never_read(network, dataset):
+    def dirty(name, value):
+        return lambda batch: np.where(batch.kind_BL > 0, getattr(batch, name), value)
+
+    changes = {"gap_BL": dirty("gap_BL", 9.0).__call__, "amount_BL": dirty("amount_BL", 9.0)}
+    changes = {
+        name: (lambda batch, change=change: change(batch).astype(np.float32))
+        for name, change in changes.items()
+    }
+    assert_equal(
+        answer(network, dataset, range(10), **changes), answer(network, dataset, range(10))
+    )
+
+
+def test_an_empty_history_is_answered(network, dataset):
+    lengths = np.diff(dataset.examples("train").history.offsets)
+    row = int(np.flatnonzero(lengths == 0)[0])
+    output = answer(network, dataset, [row])
+    assert output.score_BI[0, 1:].isfinite().all()
+    assert output.logit_BH.isfinite().all()
+
+
+def test_items_that_did_not_exist_have_no_score(network, dataset):
+    early = dataset.items(0)
+    score = answer(network, dataset, range(4), early).score_BI
+    assert (score.isfinite().numpy() == early.exists_I).all()
+    assert not early.exists_I[0]
+
+
+def test_time_to_now_and_scalars_move_scores_and_logits(network, dataset):
+    plain = answer(network, dataset, range(6))
+    for name in ("time_to_now_B", "scalars_BF"):
+        moved = answer(network, dataset, range(6), **{name: lambda b, n=name: getattr(b, n) + 1})
+        assert (moved.score_BI - plain.score_BI)[:, 1:].abs().max() > 1e-3
+        assert (moved.logit_BH - plain.logit_BH).abs().max() > 1e-3
+
+
+def test_a_position_knows_nothing_of_what_comes_after_it():
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(width=8, num_kinds=5, num_layers=3, num_heads=2, dropout=0.0).eval()
+
+    def history(length):
+        generator = torch.Generator().manual_seed(1)
+        full = torch.randn(1, 12, 8, generator=generator)
+        numbers = torch.rand(3, 1, 12, generator=generator)
+        kinds = torch.randint(1, 5, (1, 12), generator=generator)
+        parts = (full, kinds, numbers[0], numbers[1], numbers[2])
+        return History(*(part[:, :length] for part in parts))
+
+    whole = encoder(history(12)).token_BMW
+    for length in (1, 5, 11):
+        torch.testing.assert_close(
+            encoder(history(length)).token_BMW, whole[:, : length + 1], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_bought_item_is_called_for_again_and_repeats_call_less_each(network, dataset):
+    vectors = torch.nn.functional.normalize(torch.randn(1, 1, 16), dim=2).expand(1, 4, 16)
+    ones = torch.ones(1, 4)
+    history = History(vectors, torch.full((1, 4), 4), 0 * ones, ones, ones)
+    with torch.no_grad():
+        encoded = network.user.sequence(history)
+        user = network.user(history, torch.ones(1), torch.zeros(1, network.num_scalars))
+    assert encoded.repeats_BM[0].tolist() == [0, 0, 1, 2, 3]
+    assert (user.copy_BL > 0).all()
+    assert user.copy_BL[0, 0] > user.copy_BL[0, 3]
+
+
+def test_copies_are_added_to_the_items_of_the_history(network, dataset):
+    rows = np.flatnonzero(np.diff(dataset.examples("train").history.offsets) > 4)[:1]
+
+    def without(batch):
+        return np.zeros_like(batch.item_BL)
+
+    network.user.copy.age[2].bias.data += 5.0  # loud copies
+    loud = answer(network, dataset, rows).score_BI[0]
+    network.user.copy.age[2].bias.data -= 5.0
+    quiet = answer(network, dataset, rows).score_BI[0]
+    items = np.unique(dataset.batch("same", rows).item_BL)
+    raised = np.flatnonzero((loud - quiet).nan_to_num().abs().numpy() > 1e-4)
+    assert set(raised) == set(items[items > 0])
+    # Without items nothing is added, and the score of "no item" does not exist anyway.
+    assert answer(network, dataset, rows, item_BL=without).score_BI[0, 0] == -torch.inf
+
+
+def test_an_item_beyond_the_vocabulary_is_scored_by_text_and_numbers(network, dataset):
+    catalogue = dataset.items(5).to("cpu")
+    texts = torch.as_tensor(np.array(dataset.text_vectors))
+    with torch.no_grad():
+        vectors, _ = network.item_vectors(catalogue, texts)
+        new = synthetic.NUM_VOCABULARY
+        own = network.items(
+            texts[new : new + 1],
+            torch.zeros(1, dtype=torch.int64),
+            catalogue.scalars_IS[new : new + 1],
+        )[0]
+    torch.testing.assert_close(vectors[new : new + 1], own)
+    assert vectors.norm(dim=1)[1:].allclose(torch.ones(len(vectors) - 1), atol=1e-5)
+
+
+def test_calibration_changes_probabilities_and_no_order(network):
+    logits = torch.linspace(-3, 3, 7).unsqueeze(1).expand(7, 2)
+    plain = network.probabilities(logits)
+    network.set_calibration({"leave_90d": (0.5, 1.0), "purchase_30d": (1.0, 0.0)})
+    try:
+        calibrated = network.probabilities(logits)
+    finally:
+        network.set_calibration({"leave_90d": (1.0, 0.0), "purchase_30d": (1.0, 0.0)})
+    torch.testing.assert_close(calibrated[:, 0], torch.sigmoid(0.5 * logits[:, 0] + 1.0))
+    torch.testing.assert_close(calibrated[:, 1], plain[:, 1])
+
+
+def test_a_state_survives_its_copy_and_a_strange_one_is_refused(network, dataset):
+    other = Network(RUN, dataset.meta).eval()
+    load_state(other, learnt_state(network))
+    assert_equal(answer(other, dataset, range(5)), answer(network, dataset, range(5)))
+    strange = Network(replace(RUN, model=ModelConfig(width=32)), dataset.meta)
+    with pytest.raises(ValueError, match=r"of shape .* meet .*same dataset"):
+        load_state(strange, learnt_state(network))
+
+
+def test_every_task_has_its_own_columns_of_the_heads(network):
+    columns = list(range(len(network.head_names)))
+    taken = [c for name in RUN.tasks for c in columns[network.task_heads[name]]]
+    assert taken == columns
+    for name in RUN.tasks:
+        assert network.head_names[network.task_heads[name]] == TASKS[name].heads
+
+
+def test_a_batch_knows_its_size(dataset):
+    batch: Batch = dataset.batch("train", np.array([int(dataset.plan("train", 100)[0][0])]))
+    assert len(batch) == 1
+    assert batch.num_positions == batch.item_BL.shape[1]
