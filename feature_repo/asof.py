@@ -1,7 +1,7 @@
 """As-of reads of rows in Arrow: the newest row known at a moment, or the last N as lists.
 
 Rows are sorted once by (key, time, created, order columns); "position" means a place in that
-order. All times are microseconds since 1970 (UTC). Next: ``offline.py``, which gives this to Feast.
+order. All times are microseconds since 1970 (UTC). Used by ``parquet.py`` and ``offline.py``.
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ class AsOf:
         if ttl <= 0:
             return starts
         return np.maximum(starts, self._latest(numbers, moments - ttl - 1, self.time) + 1)
+
+    def closes_stamp(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Whether a position is the last one of its key and time."""
+        changes = (np.diff(self.number) != 0) | (np.diff(self.time) != 0)
+        return np.append(changes, True)[: len(self.time)]
 
     def _latest(self, numbers: Ints, moments: Ints, times: Ints) -> Ints:
         """Highest position of each key whose time in `times` is not after the moment, or -1.

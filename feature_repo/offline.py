@@ -2,32 +2,29 @@
 
 Per spine row it takes the newest source row known then, or the last N of them as lists for a view
 whose source is tagged ``{"collect": "N", "order": "column,column"}``. Named in
-``feature_store.yaml``. Next: ``asof.py`` for the join, ``views/sources.py`` for the tags.
+``feature_store.yaml``. Next: ``parquet.py`` for the files, ``asof.py`` for the join.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset
-import pyarrow.parquet
-from feast import FeatureView, FileSource, OnDemandFeatureView
+from feast import FeatureView, OnDemandFeatureView
 from feast.data_source import DataSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
 from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.saved_dataset import ValidationReference
-from feast.types import from_feast_to_pyarrow_type
 from feast.utils import _get_requested_feature_views_to_features_dict
 
-from feature_repo.asof import AsOf, Ints, Layout
+from feature_repo.asof import Ints
+from feature_repo.parquet import pulled, rows_of, view_columns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -119,12 +116,12 @@ class AsOfOfflineStore(OfflineStore):
         def evaluate() -> pa.Table:
             table = spine
             for view, features in wanted.items():
-                columns = _view_columns(
+                columns = view_columns(
                     config, view, features, spine, moments, filter_by_created_timestamp
                 )
-                prefix = _name(view) + "__" if full_feature_names else ""
+                prefix = f"{view.projection.name_alias or view.name}__" * full_feature_names
                 for name, column in columns.items():
-                    table = table.append_column(prefix + name, column)
+                    table = _append(table, prefix + name, column)
             return table
 
         return AsOfRetrievalJob(
@@ -153,17 +150,22 @@ class AsOfOfflineStore(OfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """Per key, the newest row known at `end_date`, if its time is not before `start_date`."""
-        layout = _layout(data_source, join_key_columns, timestamp_field, created_timestamp_column)
 
         def evaluate() -> pa.Table:
-            rows = AsOf.sort(
-                _read(config, data_source, layout, feature_name_columns), layout, only_created=True
+            rows = rows_of(
+                config,
+                data_source,
+                feature_name_columns,
+                keys=join_key_columns,
+                time=timestamp_field,
+                created=created_timestamp_column,
+                only_created=True,
             )
             numbers = np.arange(len(rows.starts))
             last = rows.last(numbers, np.full(len(numbers), _micros(end_date)))
             last = last[last >= 0]
             last = last[rows.time[last] >= _micros(start_date)]
-            return _pulled(rows, feature_name_columns, last, np.full(len(last), _micros(end_date)))
+            return pulled(rows, feature_name_columns, last, np.full(len(last), _micros(end_date)))
 
         return AsOfRetrievalJob(evaluate)
 
@@ -179,19 +181,26 @@ class AsOfOfflineStore(OfflineStore):
         end_date: datetime | None = None,
     ) -> RetrievalJob:
         """All rows of the span, both ends included; for a collected view the lists at each."""
-        layout = _layout(data_source, join_key_columns, timestamp_field, created_timestamp_column)
 
         def evaluate() -> pa.Table:
-            rows = AsOf.sort(
-                _read(config, data_source, layout, feature_name_columns), layout, only_created=False
+            rows = rows_of(
+                config,
+                data_source,
+                feature_name_columns,
+                keys=join_key_columns,
+                time=timestamp_field,
+                created=created_timestamp_column,
+                only_created=False,
             )
             inside = np.ones(len(rows.time), dtype=bool)
             if start_date is not None:
                 inside &= rows.time >= _micros(start_date)
             if end_date is not None:
                 inside &= rows.time <= _micros(end_date)
+            if rows.layout.collect is not None:
+                inside &= rows.closes_stamp()
             last = np.flatnonzero(inside)
-            return _pulled(rows, feature_name_columns, last, rows.time[last])
+            return pulled(rows, feature_name_columns, last, rows.time[last])
 
         return AsOfRetrievalJob(evaluate)
 
@@ -206,105 +215,13 @@ class AsOfOfflineStore(OfflineStore):
         raise NotImplementedError("the as-of offline store only reads; it keeps no feature logs")
 
 
-def _name(view: FeatureView) -> str:
-    return view.projection.name_alias or view.name
-
-
-def _view_columns(
-    config: RepoConfig,
-    view: FeatureView,
-    features: list[str],
-    spine: pa.Table,
-    moments: Ints,
-    only_created: bool,
-) -> dict[str, pa.ChunkedArray]:
-    """The `features` of one view for every row of the spine, in their declared types."""
-    source = view.batch_source
-    assert source is not None, "a view of rows has a source"
-    stored = {name: column for column, name in source.field_mapping.items()}
-    keys = {entity.name: stored.get(entity.name, entity.name) for entity in view.entity_columns}
-    layout = _layout(
-        source,
-        [] if view.entities == ["__dummy"] else list(keys.values()),
-        stored.get(source.timestamp_field, source.timestamp_field),
-        stored.get(source.created_timestamp_column, source.created_timestamp_column),
-        tags=view.tags,
-    )
-    columns = {name: stored.get(name, name) for name in features}
-    rows = AsOf.sort(
-        _read(config, source, layout, list(columns.values())), layout, only_created=only_created
-    )
-    asked = [view.projection.join_key_map.get(name, name) for name in keys]
-    numbers = rows.numbers([_spine_column(spine, name, view.name) for name in asked])
-    ttl = 0 if view.ttl is None else view.ttl // timedelta(microseconds=1)
-    first, last = rows.first(numbers, moments, ttl), rows.last(numbers, moments)
-    found = rows.gather(list(columns.values()), first, last, moments)
-    kinds = {field.name: from_feast_to_pyarrow_type(field.dtype) for field in view.features}
-    return {name: found[column].cast(kinds[name]) for name, column in columns.items()}
-
-
-def _layout(
-    source: DataSource,
-    keys: list[str],
-    time: str,
-    created: str | None,
-    tags: dict[str, str] | None = None,
-) -> Layout:
-    """What the source's columns mean, by its tags and those of its view."""
-    if not isinstance(source, FileSource):
-        raise ValueError(f"source {source.name!r} is a {type(source).__name__}, not a FileSource")
-    said = {**source.tags, **(tags or {})}
-    return Layout(
-        keys=tuple(keys),
-        time=time,
-        created=created or None,
-        order=tuple(name.strip() for name in said.get("order", "").split(",") if name.strip()),
-        collect=int(said["collect"]) if "collect" in said else None,
-    )
-
-
-def _read(config: RepoConfig, source: DataSource, layout: Layout, features: list[str]) -> pa.Table:
-    """The columns that are needed; all of them when no feature is named.
-
-    A single file is opened once, so one that is replaced meanwhile is read as it was.
-    """
-    assert isinstance(source, FileSource), "a layout is of a file source"
-    path = Path(config.repo_path or ".") / source.path
-    if not path.exists():
-        raise ValueError(f"source {source.name!r} has no file {path}; write it first")
-    if path.is_dir():
-        files = pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
-        names, read = files.schema.names, files.to_table
-    else:
-        file = pyarrow.parquet.ParquetFile(path)
-        names, read = file.schema_arrow.names, file.read
-    wanted = list(dict.fromkeys([*layout.columns, *(features or names)]))
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(names)}")
-    return read(columns=wanted)
-
-
-def _pulled(rows: AsOf, features: list[str], last: Ints, moments: Ints) -> pa.Table:
-    """The rows at `last`: keys and stamps as stored, then the features."""
-    layout = rows.layout
-    stamps = [layout.time, *([] if layout.created is None else [layout.created])]
-    plain = [*layout.keys, *stamps]
-    features = features or [name for name in rows.table.column_names if name not in plain]
-    table = rows.table.select(plain).take(pa.array(rows.row[last]))
-    found = rows.gather(features, rows.starts[rows.number[last]], last, moments)
-    for name in features:
-        table = table.append_column(name, found[name])
-    return table
-
-
-def _spine_column(spine: pa.Table, name: str, view: str) -> pa.ChunkedArray:
-    if name not in spine.column_names:
+def _append(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    if name in table.column_names:
         raise ValueError(
-            f"entity_df has no column {name!r}, the key of view {view!r}; "
-            f"it has {', '.join(spine.column_names)}"
+            f"there are two columns {name!r}, of entity_df or two views; "
+            "rename one or ask with full_feature_names=True"
         )
-    return spine[name]
+    return table.append_column(name, column)
 
 
 def _moments(column: pd.Series) -> Ints:
