@@ -10,11 +10,11 @@ from html import escape
 
 from training.evaluate import plots
 from training.evaluate.answers import ALL_ITEMS, MODEL
-from training.evaluate.compare import LOWER_IS_BETTER, Comparison
+from training.evaluate.compare import LOWER_IS_BETTER, Comparison, Difference
 from training.evaluate.measure import EVERYONE, HeadReport
 from training.evaluate.report import Report
 from training.evaluate.style import CSS
-from training.evaluate.words import day, label, limits, number, protocol, span, verdict
+from training.evaluate.words import day, label, limits, number, protocol, sentence, span, verdict
 
 RANKING_METRICS = ("recall@10", "ndcg@10", "hit@10", "mrr")
 HEADLINE = {"next_item": "ndcg@10", "retention": "auc"}
@@ -60,15 +60,14 @@ def _cards(report: Report) -> str:
     if ALL_ITEMS in report.ranking:
         cards.append(_card("Next basket", HEADLINE["next_item"], report.ranking[ALL_ITEMS]))
     for name, found in report.heads.items():
-        cards.append(_card(label(name), HEADLINE["retention"], found.tables[EVERYONE]))
+        cards.append(_card(sentence(name), HEADLINE["retention"], found.tables[EVERYONE]))
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
 def _card(title: str, metric: str, table: Comparison) -> str:
     found, difference = table.sources[MODEL][metric], table.differences[metric]
-    state = difference.verdict.replace(" ", "-")
     return (
-        f'<div class="card {state}"><h3>{escape(title)}</h3>'
+        f'<div class="card {_css(difference.verdict)}"><h3>{escape(title)}</h3>'
         f'<p class="big">{number(found.value)}<small>{label(metric)}</small></p>'
         f"<p>{escape(verdict(metric, difference))}</p></div>"
     )
@@ -103,7 +102,7 @@ def _head(name: str, found: HeadReport) -> Iterable[str]:
             body += '<div class="pair">'
             body += plots.reliability(found.bins, name) + plots.roc(found.curves, name)
             body += "</div>" + _gap(found.splits, metrics)
-        yield _section(f"{label(name).capitalize()}: {population}", body)
+        yield _section(f"{sentence(name)}: {population}", body)
 
 
 def _learning(report: Report) -> str:
@@ -113,35 +112,37 @@ def _learning(report: Report) -> str:
 
 
 def _table(table: Comparison, metrics: Iterable[str]) -> str:
-    """Sources down, metrics across, each with its interval; then the difference."""
-    metrics = list(metrics)
-    best = {metric: _best(table, metric) for metric in metrics}
-    arrows = {metric: "↓" if metric in LOWER_IS_BETTER else "↑" for metric in metrics}
-    rows = ["<th></th>" + "".join(f"<th>{label(m)} {arrows[m]}</th>" for m in metrics)]
-    for source, numbers in table.sources.items():
-        cells = [
-            f'<td class="{"best" if best[m] == source else ""}">{number(numbers[m].value)}'
-            f"<small>{span(numbers[m].low, numbers[m].high)}</small></td>"
-            for m in metrics
-        ]
-        rows.append(f"<th>{escape(label(source))}</th>{''.join(cells)}")
-    cells = []
-    for m in metrics:
-        found = table.differences[m]
-        cells.append(
-            f'<td class="{found.verdict.replace(" ", "-")}">{found.value:+.3f}'
-            f"<small>{span(found.low, found.high)}</small>"
-            f"<small>{found.verdict} than {escape(label(found.floor))}</small></td>"
-        )
-    rows.append(f"<th>model − best floor</th>{''.join(cells)}")
-    lines = [
-        f'<tr class="{_row_class(place, len(rows))}">{row}</tr>' for place, row in enumerate(rows)
-    ]
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+    """Metrics down, sources across, each number with its interval; then the difference."""
+    heads = "".join(f"<th>{escape(label(source))}</th>" for source in table.sources)
+    rows = [f"<th></th>{heads}<th>model − best floor</th>"]
+    for metric in metrics:
+        arrow = "↓" if metric in LOWER_IS_BETTER else "↑"
+        cells = [f"<th>{label(metric)} {arrow}</th>"]
+        best = _best(table, metric)
+        for source, numbers in table.sources.items():
+            found = numbers[metric]
+            kind = f"{'model' if source == MODEL else ''} {'best' if source == best else ''}"
+            cells.append(
+                f'<td class="{kind.strip()}">{number(found.value)}'
+                f"<small>{span(found.low, found.high)}</small></td>"
+            )
+        rows.append("".join(cells) + _difference(table.differences[metric]))
+    lines = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<div class="scroll"><table>{lines}</table></div>'
 
 
-def _row_class(place: int, num_rows: int) -> str:
-    return {1: "model", num_rows - 1: "difference"}.get(place, "")
+def _difference(found: Difference) -> str:
+    """The last cell of a row: how far the model is from the best floor."""
+    joint = "from" if found.verdict == "not told apart" else "than"
+    return (
+        f'<td class="{_css(found.verdict)}">{found.value:+.3f}'
+        f"<small>{span(found.low, found.high)}</small>"
+        f"<small>{found.verdict} {joint} {escape(label(found.floor))}</small></td>"
+    )
+
+
+def _css(verdict_: str) -> str:
+    return verdict_.replace(" ", "-")
 
 
 def _best(table: Comparison, metric: str) -> str:

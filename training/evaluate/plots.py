@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from training.evaluate.answers import MODEL
 from training.evaluate.compare import Comparison
+from training.evaluate.words import label
 from training.metrics.probability import Bins
 
 MODEL_COLOUR, SECOND_COLOUR, INK, FAINT = "#1f5fa8", "#d9822b", "#2b2f36", "#d5d9e0"
@@ -83,9 +84,11 @@ def bars(comparison: Comparison, metrics: Sequence[str], name: str) -> str:
                 color=colour(source, sources),
                 xerr=np.maximum(np.nan_to_num(spread), 0.0),
                 error_kw={"ecolor": INK, "elinewidth": 0.8},
-                label=source.replace("_", " "),
+                label=label(source),
             )
-        axes.set_yticks(np.arange(len(metrics)) + 0.4 - thickness / 2, metrics)
+        axes.set_yticks(
+            np.arange(len(metrics)) + 0.4 - thickness / 2, [label(metric) for metric in metrics]
+        )
         axes.invert_yaxis()
         axes.grid(axis="x")
         axes.set_axisbelow(True)
@@ -124,7 +127,7 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], name: str) -> str:
                 *curves[source],
                 color=colour(source, sources),
                 lw=2 if source == MODEL else 1.2,
-                label=source.replace("_", " "),
+                label=label(source),
             )
         axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

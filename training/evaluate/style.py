@@ -32,9 +32,7 @@ th, td { padding: 7px 10px; border-bottom: 1px solid var(--line); text-align: ri
 th { font-weight: 500; color: var(--soft); }
 th:first-child { text-align: left; color: var(--ink); }
 td small { display: block; font-size: 11px; }
-tr.model th, tr.model td { background: #eef4fb; }
-tr.model th:first-child { color: var(--model); font-weight: 650; }
-tr.difference th, tr.difference td { border-top: 2px solid var(--line); border-bottom: 0; }
+td.model { background: #eef4fb; }
 td.best { font-weight: 650; }
 td.better { color: var(--good); }
 td.worse { color: var(--bad); }

@@ -20,6 +20,8 @@ LABELS = {
     "mrr": "MRR",
     "ndcg@10": "NDCG@10",
     "f1": "F1",
+    "leave_90d": "no purchase in 90 days",
+    "purchase_30d": "a purchase within 30 days",
 }
 FEW_SHOPPERS = 500
 
@@ -27,6 +29,12 @@ FEW_SHOPPERS = 500
 def label(name: str) -> str:
     """A metric, source or head as people write it."""
     return LABELS.get(name, name.replace("_", " "))
+
+
+def sentence(name: str) -> str:
+    """The same, as it begins a sentence."""
+    words = label(name)
+    return words[:1].upper() + words[1:]
 
 
 def number(value: float | None, digits: int = 3) -> str:
