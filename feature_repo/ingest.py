@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 import polars as pl
 import sqlalchemy as sa
 
-from feature_repo.events import EVENT_SCHEMA, check, known_at
+from feature_repo.events import EVENT_SCHEMA, FUTURE_TOLERANCE, check, known_at
 from feature_repo.tables import dead_letters, events
-from feature_repo.warehouse import Warehouse
+from feature_repo.warehouse import Warehouse, slices
 
 BATCH = 50_000
-LOOKUP = 30_000  # SQLite takes at most 32,766 parameters.
-IDENTITY = ("kind", "user_id", "event_at", "item_id", "quantity", "price_micros", "text")
-"""Two events of one id that differ in these are two events: the second is a conflict."""
+IDENTITY = ("kind", "user_id", "item_id", "quantity", "price_micros", "text")
+"""Two events of one id that differ in these are two events: the second is a conflict. So are two
+whose times differ by more than clamping can move them."""
 
 
 @dataclass(slots=True)
@@ -123,27 +123,23 @@ def _sort_out(
     kept = _kept(connection, good["event_id"].unique().to_list())
     first = good.unique("event_id", keep="first", maintain_order=True)
     new = first.join(kept, on="event_id", how="anti", maintain_order="left")
-    owners = pl.concat([kept, new.select("event_id", *IDENTITY)])
+    owners = pl.concat([kept, new.select(kept.columns)])
     judged = good.with_row_index("row").join(owners, on="event_id", how="left", suffix="_kept")
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_kept")) for name in IDENTITY)
-    judged = judged.with_columns(same=same)
-    conflicting = judged.filter(~pl.col("same")).with_columns(
-        reason=pl.lit("conflicting_duplicate")
-    )
+    near = (pl.col("event_at") - pl.col("event_at_kept")).abs() <= FUTURE_TOLERANCE
+    conflicting = judged.filter(~(same & near)).with_columns(reason=pl.lit("conflicting_duplicate"))
     repeated = good.height - new.height - conflicting.height
     return new, repeated, conflicting
 
 
 def _kept(connection: sa.Connection, ids: list[str]) -> pl.DataFrame:
     """What the warehouse already holds under `ids`."""
-    names = ("event_id", *IDENTITY)
+    names = ("event_id", "event_at", *IDENTITY)
     query = sa.select(*(events.c[name] for name in names))
     rows = [
         tuple(row)
-        for start in range(0, len(ids), LOOKUP)
-        for row in connection.execute(
-            query.where(events.c.event_id.in_(ids[start : start + LOOKUP]))
-        )
+        for part in slices(ids)
+        for row in connection.execute(query.where(events.c.event_id.in_(part)))
     ]
     types = {name: EVENT_SCHEMA[name] for name in names}
     return pl.DataFrame(rows, schema=types, orient="row")
@@ -162,12 +158,10 @@ def _insert(connection: sa.Connection, rows: pl.DataFrame) -> None:
 
 def _bury(connection: sa.Connection, bad: pl.DataFrame, source: str, now: int) -> None:
     """Keep rejected rows raw, each once per source and content."""
-    letters = {letter["letter_id"]: letter for letter in _letters(bad, source, now)}
-    ids = list(letters)
-    for start in range(0, len(ids), LOOKUP):
-        column = dead_letters.c.letter_id
-        found = sa.select(column).where(column.in_(ids[start : start + LOOKUP]))
-        for (letter_id,) in connection.execute(found):
+    letters = {str(letter["letter_id"]): letter for letter in _letters(bad, source, now)}
+    column = dead_letters.c.letter_id
+    for part in slices(list(letters)):
+        for (letter_id,) in connection.execute(sa.select(column).where(column.in_(part))):
             del letters[letter_id]
     if letters:
         connection.execute(sa.insert(dead_letters), list(letters.values()))

@@ -1,79 +1,26 @@
 """What Nudge said and did, and what came of it: decisions, reservations, outcomes.
 
 A decision is durable before its answer leaves. Budget and frequency cap are read and reserved in
-one write transaction, so they hold under concurrency and after a crash. Next: ``ingest.py``.
+one write transaction, so they hold under concurrency and after a crash. Next: ``answers.py`` for
+what a decision says, ``ingest.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
+from feature_repo.answers import NOTHING, Campaign, Decision, LimitState
 from feature_repo.settings import DAY
 from feature_repo.tables import campaigns, decisions, outcomes, reservations
-from feature_repo.warehouse import Warehouse
+from feature_repo.tables import events as event_table
+from feature_repo.warehouse import Warehouse, slices
 
-NOTHING = "nothing"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
-    """One answer: what was asked, with which probabilities, and what was chosen."""
-
-    decision_id: str
-    kind: str
-    """recommend, predict or decide."""
-    user_id: str
-    decided_at: int
-    model_version: str
-    feature_version: str
-    policy: str | None = None
-    action: str | None = None
-    """What was done (decide only)."""
-    probabilities: dict[str, float] = field(default_factory=dict)
-    """Action or item to the probability with which it was chosen: the propensity."""
-    scores: dict[str, Any] = field(default_factory=dict)
-    reason: str = ""
-    notices: tuple[str, ...] = ()
-    campaign_id: str | None = None
-    cost_micros: int = 0
-    request: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Campaign:
-    """What may be spent on whom."""
-
-    campaign_id: str
-    daily_budget_micros: int
-    cap_num: int
-    """Actions other than "nothing" that one shopper may get within `cap_days`."""
-    cap_days: float
-    cost_micros: Mapping[str, int]
-    """What an action reserves from the budget; 0 where not named."""
-
-    def __post_init__(self) -> None:
-        for name in ("daily_budget_micros", "cap_num", "cap_days"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"campaign {self.campaign_id!r}: {name} is {getattr(self, name)}")
-        for action, cost in self.cost_micros.items():
-            if cost < 0:
-                raise ValueError(f"campaign {self.campaign_id!r}: {action} costs {cost}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LimitState:
-    """What a campaign has left, and what one shopper got, at the moment of deciding."""
-
-    spent_micros: int
-    daily_budget_micros: int
-    actions_by_user: int
-    """Actions other than "nothing" within the campaign's cap window."""
-    last_action_at: int | None
+__all__ = ["NOTHING", "Campaign", "Decision", "Ledger", "LimitState"]
 
 
 class Ledger:
@@ -113,7 +60,7 @@ class Ledger:
             limits = _limits(connection, campaign, user_id, now)
             decision = choose(limits)
             if decision.action not in (None, NOTHING):
-                _reserve(connection, campaign, limits, decision)
+                _reserve(connection, campaign, limits, decision, now)
             connection.execute(sa.insert(decisions), _row(decision))
         return decision
 
@@ -122,7 +69,7 @@ class Ledger:
         query = sa.select(decisions).where(decisions.c.decision_id == decision_id)
         with self._warehouse.read() as connection:
             row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else _decision(row)
+        return None if row is None else _decision(dict(row))
 
     def decisions(self, user_id: str | None = None, limit: int = 50) -> list[Decision]:
         """The newest decisions, of one user or of all."""
@@ -130,24 +77,26 @@ class Ledger:
         if user_id is not None:
             query = query.where(decisions.c.user_id == user_id)
         with self._warehouse.read() as connection:
-            return [_decision(row) for row in connection.execute(query).mappings()]
+            return [_decision(dict(row)) for row in connection.execute(query).mappings()]
 
     def attach_outcomes(self, events: pl.DataFrame) -> tuple[int, int]:
         """Make the events that cite a decision its outcomes, each once.
 
+        What counts is the event as the warehouse keeps it: one that was refused becomes no outcome.
         Gives the number newly attached and the number that cite a decision nobody made.
         """
-        citing = events.filter(pl.col("decision_id").is_not_null()).unique("event_id")
+        citing = events.filter(pl.col("decision_id").is_not_null())["event_id"].drop_nulls()
         if citing.is_empty():
             return 0, 0
         with self._warehouse.begin(lock="outcomes") as connection:
-            made = _present(connection, decisions.c.decision_id, citing["decision_id"])
-            held = _present(connection, outcomes.c.event_id, citing["event_id"])
-            known = citing.filter(pl.col("decision_id").is_in(made))
-            rows = [_outcome(event) for event in known.to_dicts() if event["event_id"] not in held]
+            kept = _citing(connection, citing)
+            made = _present(connection, decisions.c.decision_id, [e["decision_id"] for e in kept])
+            held = _present(connection, outcomes.c.event_id, [e["event_id"] for e in kept])
+            known = [event for event in kept if event["decision_id"] in made]
+            rows = [_outcome(event) for event in known if event["event_id"] not in held]
             if rows:
                 connection.execute(sa.insert(outcomes), rows)
-        return len(rows), citing.height - known.height
+        return len(rows), len(kept) - len(known)
 
     def outcomes(self, decision_id: str) -> list[dict[str, Any]]:
         """The outcomes of a decision: event_id, decision_id, kind, event_at, value_micros."""
@@ -179,7 +128,7 @@ def _row(decision: Decision) -> dict[str, Any]:
 
 
 def _decision(row: Mapping[str, Any]) -> Decision:
-    values = {name: row[name] for name in Decision.__slots__}  # type: ignore[attr-defined]
+    values = {name: row[name] for name in Decision.__slots__}
     return Decision(**values | {"notices": tuple(row["notices"]), "reason": row["reason"] or ""})
 
 
@@ -215,9 +164,10 @@ def _limits(connection: sa.Connection, campaign: Campaign, user_id: str, now: in
 
 
 def _reserve(
-    connection: sa.Connection, campaign: Campaign, limits: LimitState, decision: Decision
+    connection: sa.Connection, campaign: Campaign, limits: LimitState, decision: Decision, now: int
 ) -> None:
     """Reserve the action's cost; what was chosen must lie within the limits it was shown."""
+    assert decision.campaign_id in (None, campaign.campaign_id), "the campaign that was asked"
     left = limits.daily_budget_micros - limits.spent_micros
     assert decision.cost_micros <= left, f"{decision.cost_micros} over the {left} left"
     assert limits.actions_by_user < campaign.cap_num, "an action over the frequency cap"
@@ -228,21 +178,32 @@ def _reserve(
             "campaign_id": campaign.campaign_id,
             "user_id": decision.user_id,
             "action": decision.action,
-            "day": decision.decided_at // DAY,
-            "reserved_at": decision.decided_at,
+            "day": now // DAY,
+            "reserved_at": now,
             "cost_micros": decision.cost_micros,
         },
     )
 
 
-def _present(connection: sa.Connection, column: sa.Column, values: pl.Series) -> set[str]:
-    wanted = values.unique().to_list()
+def _citing(connection: sa.Connection, event_ids: pl.Series) -> list[dict[str, Any]]:
+    """The kept events among `event_ids` that cite a decision."""
+    names = ("event_id", "decision_id", "kind", "event_at", "quantity", "price_micros")
+    query = sa.select(*(event_table.c[name] for name in names)).where(
+        event_table.c.decision_id.is_not(None)
+    )
+    return [
+        dict(row)
+        for part in slices(event_ids.unique().to_list())
+        for row in connection.execute(query.where(event_table.c.event_id.in_(part))).mappings()
+    ]
+
+
+def _present(connection: sa.Connection, column: sa.Column, values: list[str]) -> set[str]:
+    """Which of `values` stand in `column`."""
     return {
         found
-        for start in range(0, len(wanted), 30_000)
-        for found in connection.execute(
-            sa.select(column).where(column.in_(wanted[start : start + 30_000]))
-        ).scalars()
+        for part in slices(sorted(set(values)))
+        for found in connection.execute(sa.select(column).where(column.in_(part))).scalars()
     }
 
 

@@ -57,6 +57,17 @@ def test_an_id_used_for_another_event_is_a_conflict_and_kept_raw(warehouse):
     assert json.loads(warehouse.dead_letters()["raw"][0])["quantity"] == 9
 
 
+def test_an_event_that_was_clamped_is_a_repeat_when_it_is_sent_again(warehouse):
+    ahead = NOW + 40 * SECOND
+    first, second = (
+        frame(event(event_at=ahead, received_at=received_at)) for received_at in (NOW, ahead)
+    )
+    assert totals(ingest(warehouse, first, source="t", now=NOW)) == (1, 1, 0, 0)
+    assert totals(ingest(warehouse, second, source="t", now=ahead)) == (1, 0, 1, 0)
+    other = frame(event(event_at=NOW - 90 * SECOND, received_at=ahead))
+    assert totals(ingest(warehouse, other, source="t", now=ahead)) == (1, 0, 0, 1)
+
+
 def test_dead_letters_do_not_double_when_a_file_is_read_again(warehouse):
     bad = frame(event(kind="stare"), event(event_id="f", user_id=None))
     for _ in range(2):

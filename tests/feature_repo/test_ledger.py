@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from uuid import uuid4
 
 import polars as pl
 import pytest
 
 from feature_repo.events import EVENT_SCHEMA
+from feature_repo.ingest import ingest
 from feature_repo.ledger import Campaign, Decision, Ledger, LimitState
 from feature_repo.settings import DAY
 from feature_repo.warehouse import Warehouse
@@ -24,9 +27,14 @@ CAMPAIGN = Campaign(
 
 
 @pytest.fixture
-def ledger(tmp_path) -> Ledger:
-    warehouse = Warehouse(f"sqlite:///{tmp_path}/shop.db")
-    warehouse.migrate()
+def warehouse(tmp_path) -> Warehouse:
+    made = Warehouse(f"sqlite:///{tmp_path}/shop.db")
+    made.migrate()
+    return made
+
+
+@pytest.fixture
+def ledger(warehouse) -> Ledger:
     made = Ledger(warehouse)
     made.upsert_campaign(CAMPAIGN)
     return made
@@ -97,20 +105,84 @@ def test_an_unknown_campaign_is_refused_with_the_known_ones(ledger):
         ledger.decide("u", "lose", NOW, lambda limits: decision())
 
 
-def test_an_event_that_cites_a_decision_becomes_its_outcome_once(ledger):
+def citing(made: Decision, **fields) -> dict:
+    return (
+        dict.fromkeys(EVENT_SCHEMA)
+        | {"event_id": "e", "kind": "purchase", "user_id": "u", "item_id": "x", "quantity": 2}
+        | {"event_at": NOW + 5, "received_at": NOW + 5, "price_micros": 4_000_000}
+        | {"decision_id": made.decision_id}
+        | fields
+    )
+
+
+def record(warehouse: Warehouse, *rows: dict) -> tuple[int, int]:
+    events = pl.DataFrame(list(rows), schema=EVENT_SCHEMA)
+    ingest(warehouse, events, source="t", now=NOW + 10)
+    return Ledger(warehouse).attach_outcomes(events)
+
+
+def test_an_event_that_cites_a_decision_becomes_its_outcome_once(ledger, warehouse):
     made = decision()
     ledger.write(made)
-    row = dict.fromkeys(EVENT_SCHEMA) | {
-        "event_id": "e", "kind": "purchase", "user_id": "u", "event_at": NOW + 5, "quantity": 2,
-        "received_at": NOW + 5, "price_micros": 4_000_000, "decision_id": made.decision_id,
-    }  # fmt: skip
-    events = pl.DataFrame(
-        [row, row | {"event_id": "f", "decision_id": "unknown"}], schema=EVENT_SCHEMA
-    )
-    assert ledger.attach_outcomes(events) == (1, 1)
-    assert ledger.attach_outcomes(events) == (0, 1)
+    rows = citing(made), citing(made, event_id="f", decision_id="unknown")
+    assert record(warehouse, *rows) == (1, 1)
+    assert record(warehouse, *rows, rows[0]) == (0, 1)
     found = ledger.outcomes(made.decision_id)
     assert [(o["event_id"], o["value_micros"]) for o in found] == [("e", 8_000_000)]
+
+
+def test_several_events_may_be_outcomes_of_one_decision(ledger, warehouse):
+    made = decision()
+    ledger.write(made)
+    assert record(warehouse, citing(made), citing(made, event_id="f", kind="click")) == (2, 0)
+    assert [o["kind"] for o in ledger.outcomes(made.decision_id)] == ["purchase", "click"]
+
+
+def test_an_event_that_was_refused_is_no_outcome(ledger, warehouse):
+    made = decision()
+    ledger.write(made)
+    refused = [
+        {"event_id": None},
+        {"event_id": "f", "user_id": None},
+        {"event_id": "g", "quantity": 0},
+    ]
+    assert record(warehouse, *(citing(made, **fields) for fields in refused)) == (0, 0)
+    assert record(warehouse, citing(made)) == (1, 0)
+    # A second event under a used id cites another decision: the first one stands.
+    other = decision()
+    ledger.write(other)
+    conflict = citing(other, quantity=9)
+    assert record(warehouse, conflict) == (0, 0)
+    assert ledger.outcomes(other.decision_id) == []
+
+
+def test_a_decision_of_no_kind_or_of_negative_cost_is_refused():
+    with pytest.raises(ValueError, match="'guess'"):
+        decision(kind="guess")
+    with pytest.raises(ValueError, match="-1"):
+        decision(cost_micros=-1)
+
+
+def decide_without_end(url: str) -> None:
+    ledger = Ledger(Warehouse(url))
+    for number in range(100_000):
+        made = decision(f"u{number}", "reminder", decision_id=f"d{number}")
+        ledger.decide(made.user_id, "win", NOW, lambda limits, made=made: made)
+        print(made.decision_id, flush=True)
+
+
+def test_a_decision_that_was_answered_outlives_a_kill(ledger, warehouse):
+    code = (
+        f"import runpy, sys; runpy.run_path({__file__!r})['decide_without_end']({warehouse.url!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    answered = [process.stdout.readline().strip() for _ in range(20)]
+    process.kill()
+    answered += process.communicate()[0].split()
+    kept = {made.decision_id for made in ledger.decisions(limit=1_000_000)}
+    assert set(answered) <= kept
+    assert len(kept) <= len(answered) + 1
+    assert warehouse.counts()["reservations"] == len(kept), "a decision and its reservation are one"
 
 
 def many_decide(url: str, seed: int, gate) -> None:

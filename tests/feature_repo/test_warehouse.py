@@ -80,6 +80,27 @@ def test_users_are_replaced_by_id(warehouse):
     assert warehouse.users(["b"])["user_id"].to_list() == ["b"]
 
 
+def test_changing_one_column_of_a_user_leaves_the_others(warehouse):
+    consent = {"mail": True}
+    warehouse.upsert_users(pl.DataFrame({"user_id": ["a"], "zone": ["Z"], "consent": [consent]}))
+    warehouse.upsert_users(pl.DataFrame({"user_id": ["a", "a"], "locale": ["UK", "FR"]}))
+    row = warehouse.users().to_dicts()[0]
+    assert (row["locale"], row["zone"], row["consent"]) == ("FR", "Z", consent)
+
+
+def test_more_users_can_be_asked_for_than_one_statement_names(warehouse):
+    ingest(warehouse, pl.concat([views(["a"], "u1"), views(["b"], "u40000")]), source="t", now=NOW)
+    asked = [f"u{number}" for number in range(50_000)]
+    assert warehouse.events(user_ids=asked)["event_id"].to_list() == ["a", "b"]
+    assert warehouse.events(user_ids=[]).is_empty()
+
+
+def test_a_write_is_on_disk_before_it_is_acknowledged(warehouse):
+    with warehouse.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
 def write_range(url: str, start: int, gate) -> None:
     gate.wait()
     ids = [f"e{number}" for number in range(start, start + 400)]

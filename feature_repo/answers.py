@@ -1,0 +1,75 @@
+"""What one decision says, what a campaign allows, and what is left of that: plain values.
+
+Next: ``ledger.py``, which keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NOTHING = "nothing"
+KINDS_OF_ANSWER = ("recommend", "predict", "decide")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """One answer: what was asked, with which probabilities, and what was chosen."""
+
+    decision_id: str
+    kind: str
+    """One of ``KINDS_OF_ANSWER``."""
+    user_id: str
+    decided_at: int
+    model_version: str
+    feature_version: str
+    policy: str | None = None
+    action: str | None = None
+    """What was done (decide only)."""
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """Action or item to the probability with which it was chosen: the propensity."""
+    scores: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    notices: tuple[str, ...] = ()
+    campaign_id: str | None = None
+    cost_micros: int = 0
+    request: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS_OF_ANSWER:
+            raise ValueError(f"decision kind is {self.kind!r}, must be one of {KINDS_OF_ANSWER}")
+        if self.cost_micros < 0:
+            raise ValueError(f"decision {self.decision_id!r}: cost_micros is {self.cost_micros}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Campaign:
+    """What may be spent on whom."""
+
+    campaign_id: str
+    daily_budget_micros: int
+    cap_num: int
+    """Actions other than "nothing" that one shopper may get within `cap_days`."""
+    cap_days: float
+    cost_micros: Mapping[str, int]
+    """What an action reserves from the budget; 0 where not named."""
+
+    def __post_init__(self) -> None:
+        for name in ("daily_budget_micros", "cap_num", "cap_days"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"campaign {self.campaign_id!r}: {name} is {getattr(self, name)}")
+        for action, cost in self.cost_micros.items():
+            if cost < 0:
+                raise ValueError(f"campaign {self.campaign_id!r}: {action} costs {cost}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitState:
+    """What a campaign has left, and what one shopper got, at the moment of deciding."""
+
+    spent_micros: int
+    daily_budget_micros: int
+    actions_by_user: int
+    """Actions other than "nothing" within the campaign's cap window."""
+    last_action_at: int | None
