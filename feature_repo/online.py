@@ -55,9 +55,10 @@ class PackedOnlineStore(OnlineStore):
 
         Times are microseconds since 1970 (UTC). All rows are of one moment of the store.
         """
+        # CROSS JOIN keeps this order: SQLite's own choice compares every stored row with every key.
         query = (
             "SELECT r.view, r.key, r.event_us, r.created_us, r.packed FROM json_each(?) AS v "
-            f"CROSS JOIN json_each(?) AS k JOIN {_table(config)} AS r "
+            f"CROSS JOIN json_each(?) AS k CROSS JOIN {_table(config)} AS r "
             "ON r.view = v.value AND r.key = k.value"
         )
         asked = (json.dumps(list(set(view_names))), json.dumps(list(set(keys))))
