@@ -25,6 +25,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 BUSY_SECONDS = 30.0
+_ASKED_AT_ONCE = 10_000  # SQLite takes 32,766 values in one statement
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -56,18 +57,19 @@ class PackedOnlineStore(OnlineStore):
         Times are microseconds since 1970 (UTC). All rows are of one moment of the store.
         """
         # CROSS JOIN keeps this order: SQLite's own choice compares every stored row with every key.
-        query = (
-            "SELECT r.view, r.key, r.event_us, r.created_us, r.packed FROM json_each(?) AS v "
-            f"CROSS JOIN json_each(?) AS k CROSS JOIN {_table(config)} AS r "
-            "ON r.view = v.value AND r.key = k.value"
-        )
-        asked = (json.dumps(list(set(view_names))), json.dumps(list(set(keys))))
-        found = {
-            (view, key): (event_us, created_us, json.loads(packed))
-            for view, key, event_us, created_us, packed in self._connect(config).execute(
-                query, asked
-            )
-        }
+        found: dict[tuple[str, str], Row] = {}
+        asked = list(dict.fromkeys(keys))
+        with self._transaction(config, "DEFERRED") as connection:
+            for start in range(0, len(asked), _ASKED_AT_ONCE):
+                some = asked[start : start + _ASKED_AT_ONCE]
+                query = (
+                    f"SELECT view, key, event_us, created_us, packed FROM {_table(config)} "
+                    f"WHERE view IN ({_marks(view_names)}) AND key IN ({_marks(some)})"
+                )
+                for view, key, event_us, created_us, packed in connection.execute(
+                    query, (*view_names, *some)
+                ):
+                    found[view, key] = (event_us, created_us, json.loads(packed))
         return {view: [found.get((view, key)) for key in keys] for view in view_names}
 
     def write(
@@ -154,9 +156,11 @@ class PackedOnlineStore(OnlineStore):
             connection.execute(f"DROP TABLE IF EXISTS {_table(config)}")
 
     @contextmanager
-    def _transaction(self, config: RepoConfig) -> Iterator[sqlite3.Connection]:
+    def _transaction(
+        self, config: RepoConfig, mode: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
+    ) -> Iterator[sqlite3.Connection]:
         connection = self._connect(config)
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"BEGIN {mode}")
         try:
             yield connection
         except BaseException:
@@ -204,6 +208,10 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _table(config: RepoConfig) -> str:
     return '"' + f"{config.project}_rows".replace('"', '""') + '"'
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _pack(values: dict[str, Any]) -> str:
