@@ -24,7 +24,7 @@ PATTERNS = {
         rf"(?<![\w.~$}})/-])/(?:{'|'.join(FOLDERS)})/[\w.]",
     ),
     "a private key": re.compile("-----BEGIN [A-Z ]*PRIVATE" + " KEY"),
-    "a place left for later": re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b"),
+    "a place left for later": re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME)\b"),
 }
 
 
