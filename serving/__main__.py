@@ -127,7 +127,7 @@ def _changes(
     """The campaign's fields that were named; money in micros."""
     budget = None if daily_budget is None else round(daily_budget * MICROS)
     cost = None if coupon_cost is None else {"coupon": round(coupon_cost * MICROS)}
-    named = {"daily_budget_micros": budget, "cost_micros": cost}
+    named: dict[str, Any] = {"daily_budget_micros": budget, "cost_micros": cost}
     named |= {"cap_num": cap_num, "cap_days": cap_days}
     return {name: value for name, value in named.items() if value is not None}
 

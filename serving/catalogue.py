@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_repo.settings import DAY, Clock, iso
-from training.datasets.encode import EncodeSpec, encode_items
+from training.datasets.encode import EncodeSpec, encode_items, scalars
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Catalogue:
     item_ids: tuple[str, ...]
     """``item_ids[0]`` is empty."""
     text: tuple[str, ...]
-    price: Floats
+    price: NDArray[np.float64]
     """Base currency; NaN = unknown."""
     sold_30d: Floats
     is_new: Bools
@@ -75,12 +75,13 @@ def build(frame: pl.DataFrame, spec: EncodeSpec, encoder: ItemEncoder, as_of: in
     items = encode_items(frame, spec)
     text_vectors = encoder.text_vectors(items.text)
     vectors, biases = encoder.item_vectors(text_vectors, items.index_I, items.scalars_IS)
+    prices, sales = scalars(frame, ["price"]), scalars(frame, ["num_purchases_30d"])
     return Catalogue(
         as_of=as_of,
         item_ids=("", *frame["item_id"]),
         text=("", *items.text),
-        price=_with_none(_column(frame, "price"), np.nan),
-        sold_30d=_with_none(np.nan_to_num(_column(frame, "num_purchases_30d")), 0.0),
+        price=_with_none(prices[:, 0], np.nan),
+        sold_30d=_with_none(np.nan_to_num(sales[:, 0]).astype(np.float32), 0.0),
         is_new=_with_none(items.index_I == 0, False),
         exists=_with_none(items.exists_I, False),
         vectors=_with_none(vectors, 0.0),
@@ -132,10 +133,6 @@ class Shelf:
             except Exception:
                 # Yesterday's items still answer; answers say `stale: ["catalogue"]`.
                 log.exception("the catalogue of %s stays in use", iso(self.current.as_of))
-
-
-def _column(frame: pl.DataFrame, name: str) -> Floats:
-    return frame[name].cast(pl.Float32).to_numpy().astype(np.float32)
 
 
 def _with_none(values: NDArray, none: float | bool) -> NDArray:

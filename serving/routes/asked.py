@@ -15,6 +15,8 @@ from serving.catalogue import Catalogue
 from serving.predictor import Predictor, Scores
 from serving.routes.parts import Parts
 
+MAY_LACK = ("recency_days_", "mean_gap_days", "lateness", "average_order_value")
+"""Unknown by nature until the thing has happened, or happened twice."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -123,8 +125,8 @@ def _missing(features: dict[str, Any], predictor: Predictor) -> list[str]:
     flags = [] if features["history_at"] else ["history"]
     if features["recency_days_purchase"] is None:
         flags.append("purchases")
-    known = predictor.known_in_training
-    return flags + [f"feature: {name}" for name in known if features[name] is None]
+    expected = [name for name in predictor.known_in_training if not name.startswith(MAY_LACK)]
+    return flags + [f"feature: {name}" for name in expected if features[name] is None]
 
 
 def _probabilities(scores: Scores, missing: list[str], predictor: Predictor) -> dict[str, float]:

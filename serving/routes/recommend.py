@@ -64,7 +64,7 @@ def _item(asked: Asked, row: int, rank: int, score: float) -> Item:
         rank=rank,
         score=score,
         text=catalogue.text[row] or None,
-        price=None if np.isnan(price) else round(price, 6),
+        price=None if np.isnan(price) else price,
         is_new=bool(catalogue.is_new[row]),
         reason=_reason(asked, row),
     )
@@ -95,6 +95,7 @@ def _note(asked: Asked, items: list[Item], num_wanted: int) -> None:
         )
     if len(items) < num_wanted:
         asked.notices.append(f"only {len(items)} of {num_wanted} items are left after the filters")
-    lost = int((asked.scores.history == 0).sum())
+    named = asked.features["history_item"][-len(asked.scores.history) :]
+    lost = {item for item in named if item and item not in asked.catalogue.index}
     if lost:
-        asked.notices.append(f"{lost} behaviours concern no item of today's catalogue")
+        asked.notices.append(f"{len(lost)} items of the history are not in today's catalogue")

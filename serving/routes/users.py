@@ -88,8 +88,8 @@ def _behaviours(row: Mapping[str, Any]) -> list[Behaviour]:
             at=moment(at),
             kind=KINDS[kind - 1],
             item_id=item or None,
-            quantity=quantity,
-            amount=amount,
+            quantity=quantity or None,
+            amount=amount or None,
             order_id=order or None,
         )
         for at, kind, item, quantity, amount, order in newest_first
