@@ -20,7 +20,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 # uv does not read pip's variable. It takes a local torch wheel from there; without one, the index's.
 FIND_LINKS := $(foreach place,$(PIP_FIND_LINKS),--find-links "$(place)")
 ENTER := . $(VENV)/bin/activate &&
-PYTHON_FILES := feature_repo training serving tests infra demo.py
+PYTHON_FILES := feature_repo training serving tests infra demo.py demo_stage.py
 
 demo: $(READY)
 	@$(ENTER) python demo.py $(ARGS)

@@ -1,0 +1,139 @@
+"""How the story of ``demo.py`` is told: headed steps, commands and requests shown as they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parent
+HOME = Path(os.environ.get("NUDGE_HOME", ROOT / ".nudge")).resolve()
+START_LIMIT_S = 180
+
+console = Console(highlight=False)
+
+
+@dataclass
+class Story:
+    """What the last table shows: for each step its result and how long it took."""
+
+    rows: list[tuple[str, str, float]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[list[str]]:
+        """A headed step; what is appended to the list it gives is the step's result."""
+        console.print()
+        console.rule(f"[bold]{len(self.rows) + 1}. {title}", align="left")
+        results: list[str] = []
+        began = time.monotonic()
+        yield results
+        self.rows.append((title, "\n".join(results), time.monotonic() - began))
+
+    def table(self) -> Table:
+        """Every step with what it gave."""
+        table = Table("", "step", "result", "seconds", title="The story in short")
+        table.columns[3].justify = "right"
+        for number, (title, result, seconds) in enumerate(self.rows, 1):
+            table.add_row(str(number), title, result, f"{seconds:.1f}")
+        table.add_section()
+        table.add_row("", "all of it", "", f"{time.monotonic() - self.began:.1f}", style="bold")
+        return table
+
+
+def run(*command: str) -> str:
+    """Show a command, run it as a user would, show and return what it prints."""
+    shown = " ".join("python" if word == sys.executable else word for word in command)
+    console.print(f"$ {shown}", markup=False, style="cyan", soft_wrap=True)
+    said: list[str] = []
+    surroundings = os.environ | {"COLUMNS": str(console.width - 2), "PYTHONUNBUFFERED": "1"}
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            env=surroundings,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            console.print(f"  {line.rstrip()}", markup=False, style="dim", soft_wrap=True)
+        if process.wait():
+            complaints.seek(0)
+            console.print(complaints.read()[-4000:], markup=False)
+            raise SystemExit(f"the story ends here: `{shown}` gave status {process.returncode}")
+    return "".join(said)
+
+
+class Service(httpx.Client):
+    """A running ``bentoml serve`` on a free port of this machine; closing ends it.
+
+    Raises
+    ------
+    SystemExit
+        When it does not answer in time.
+    """
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        command = ["bentoml", "serve", "serving.service:Nudge", "--port", port]
+        console.print(f"$ {' '.join(command)}", style="cyan")
+        self._log, self._kept = HOME / "serve.log", False
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait()
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Send a request, show it, and give the answer."""
+        shown = "" if body is None else json.dumps(body)
+        console.print(f"{method} {path} {shown}", markup=False, style="cyan", soft_wrap=True)
+        return self.request(method, path, json=body).raise_for_status().json()
+
+    def keep(self) -> None:
+        """Let the server run on when this is closed."""
+        self._kept = True
+
+    def close(self) -> None:
+        """End the server, by its own process id, unless it is to be kept."""
+        super().close()
+        if not self._kept:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self.close()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._answers():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                self.close()
+                raise SystemExit(f"the story ends here: no service; {self._log} tells why")
+            time.sleep(0.5)
+
+    def _answers(self) -> bool:
+        try:
+            return self.get("/ready").is_success
+        except httpx.TransportError:
+            return False
