@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 import polars as pl
 
-from feature_repo.events import EVENT_SCHEMA
+from feature_repo.columns import convert as convert_money
+from feature_repo.columns import moments, money, pieces
+from feature_repo.events import EVENT_SCHEMA, MAX_ID_LENGTH
 from feature_repo.ingest import Report, ingest
 from feature_repo.mapping import Mapping
 from feature_repo.returns import Returns
@@ -21,7 +22,8 @@ from feature_repo.settings import SECOND
 from feature_repo.warehouse import Warehouse
 
 CHUNK = 100_000
-MICROS = 1_000_000
+MAX_LOCALE_LENGTH = 64
+TEXTS = ("user_id", "item_id", "order_id", "currency", "text", "decision_id")
 
 
 def import_files(
@@ -32,9 +34,17 @@ def import_files(
     now: int,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Read files or folders into the warehouse; a repeat completes what a kill left."""
+    """Read files or folders into the warehouse; a repeat completes what a kill left.
+
+    Raises
+    ------
+    ValueError
+        When a path, a file or a column of the mapping is missing, or the warehouse keeps amounts in
+        another currency.
+    """
     warehouse.base_currency(mapping.base_currency)
-    report, returns = Report(), Returns()
+    report = Report()
+    returns = Returns(warehouse.events(kinds=["purchase", "return"]))
     for chunk in _chunks(paths, mapping):
         events, rejects = convert(chunk, mapping)
         report.add(
@@ -65,19 +75,25 @@ def convert(chunk: pl.DataFrame, mapping: Mapping) -> tuple[pl.DataFrame, pl.Dat
 
 def _chunks(paths: Sequence[Path], mapping: Mapping) -> Iterator[pl.DataFrame]:
     for path in _files(paths):
-        lazy = (
-            pl.scan_parquet(path)
-            if path.suffix == ".parquet"
-            else pl.scan_csv(path, infer_schema=False)
-        )
-        names = lazy.collect_schema().names()
-        missing = [name for name in mapping.source_columns if name not in names]
-        if missing:
-            raise ValueError(f"{path} has no column {missing}; it has {names}; mend the mapping")
-        # Hashing, and so the id of an event, depends on the order of columns: theirs is sorted.
-        yield from lazy.select(mapping.source_columns).collect_batches(
-            chunk_size=CHUNK, maintain_order=True
-        )
+        try:
+            yield from _chunks_of(path, mapping)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"{path} could not be read ({error}); it must be Parquet, or CSV in UTF-8 with a "
+                "first line of names"
+            ) from error
+
+
+def _chunks_of(path: Path, mapping: Mapping) -> Iterator[pl.DataFrame]:
+    is_parquet = path.suffix.lower() == ".parquet"
+    lazy = pl.scan_parquet(path) if is_parquet else pl.scan_csv(path, infer_schema=False)
+    names = lazy.collect_schema().names()
+    missing = [name for name in mapping.source_columns if name not in names]
+    if missing:
+        raise ValueError(f"{path} has no column {missing}; it has {names}; mend the mapping")
+    # Hashing, and so the id of an event, depends on the order of columns: theirs is sorted.
+    columns = lazy.select(mapping.source_columns)
+    yield from columns.collect_batches(chunk_size=CHUNK, maintain_order=True)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -86,7 +102,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise ValueError(f"{path} does not exist")
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        files += [file for file in found if file.suffix in (".csv", ".parquet")]
+        files += [file for file in found if file.suffix.lower() in (".csv", ".parquet")]
     if not files:
         raise ValueError(f"no .csv or .parquet file in {[str(path) for path in paths]}")
     return files
@@ -114,112 +130,85 @@ def _reason(mapping: Mapping) -> pl.Expr:
 
 def _events(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """Every field but the price in base currency."""
-    columns = mapping.columns
-    event_at = _microseconds(rows[columns["event_at"]], mapping)
-    texts = [
-        name
-        for name in ("user_id", "item_id", "order_id", "text", "decision_id")
-        if name in columns
-    ]
-    received = event_at + mapping.lag_seconds * SECOND
-    if "received_at" in columns:
-        received = _microseconds(rows[columns["received_at"]], mapping)
-    events = rows.select(
+    times = {
+        name: moments(rows[mapping.columns[name]], mapping.zone, mapping.time_format)
+        for name in ("event_at", "received_at")
+        if name in mapping.columns
+    }
+    received = times.get("received_at", times["event_at"] + mapping.lag_seconds * SECOND)
+    return rows.select(
         "raw",
-        pl.Series("event_at", event_at),
-        pl.Series("received_at", received),
+        times["event_at"].alias("event_at"),
+        received.alias("received_at"),
         kind="_kind",
         event_id=_event_id(rows, mapping),
-        quantity=_quantity(mapping),
+        quantity=_quantity(rows, mapping),
         original_price_micros=_price_micros(rows, mapping),
-        currency=pl.col(columns["currency"]).cast(pl.String)
-        if "currency" in columns
-        else pl.lit(mapping.base_currency),
-        **{name: pl.col(columns[name]).cast(pl.String).str.strip_chars() for name in texts},
+        **{name: _text(name, mapping) for name in TEXTS},
     )
-    absent = [
-        pl.lit(None, dtype=pl.String).alias(name)
-        for name in ("order_id", "text", "item_id", "decision_id")
-        if name not in texts
-    ]
-    return events.with_columns(absent)
+
+
+def _text(name: str, mapping: Mapping) -> pl.Expr:
+    """A field of text: from its column, else the constant, else null (currency: the base)."""
+    if name in mapping.columns:
+        return pl.col(mapping.columns[name]).cast(pl.String).str.strip_chars()
+    otherwise = mapping.base_currency if name == "currency" else None
+    return pl.lit(mapping.constants.get(name, otherwise), dtype=pl.String)
 
 
 def _event_id(rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
     """The mapped id, or a hash of all columns the mapping reads: equal rows are one event."""
     if "event_id" in mapping.columns:
-        return rows[mapping.columns["event_id"]].cast(pl.String)
+        return rows[mapping.columns["event_id"]].cast(pl.String).str.strip_chars()
     texts = [pl.col(name).cast(pl.String).fill_null("") for name in mapping.source_columns]
     lines = rows.select(pl.concat_str(pl.lit(mapping.name), *texts, separator="\x1f")).to_series()
     digests = [hashlib.sha1(line.encode()).hexdigest() for line in lines]
     return pl.Series(digests, dtype=pl.String)
 
 
-def _quantity(mapping: Mapping) -> pl.Expr:
+def _quantity(rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
     """Pieces; the sign of a return lies in its kind. One piece where the source has none."""
     if "quantity" not in mapping.columns:
-        return pl.lit(1, dtype=pl.Int64)
-    number = pl.col(mapping.columns["quantity"]).cast(pl.Int64, strict=False)
-    return pl.when(pl.col("_kind") == "return").then(number.abs()).otherwise(number)
+        return pl.repeat(1, rows.height, dtype=pl.Int64, eager=True)
+    numbers = pieces(rows[mapping.columns["quantity"]])
+    return numbers.abs().zip_with(rows["_kind"] == "return", numbers)
 
 
 def _price_micros(rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Unit price in millionths of its own currency, exact for prices of up to six decimals."""
+    """Unit price in millionths of its own currency."""
     if "price" not in mapping.columns:
         return pl.repeat(None, rows.height, dtype=pl.Int64, eager=True)
-    prices = rows[mapping.columns["price"]]
-    if prices.dtype.is_float():
-        # The nearest whole micro is the decimal that the float was written as.
-        return (prices * MICROS).round().cast(pl.Int64)
-    exact = prices.cast(pl.String).str.strip_chars().str.to_decimal(scale=6)
-    return (exact * MICROS).cast(pl.Int64)
+    return money(rows[mapping.columns["price"]])
 
 
 def _priced(events: pl.DataFrame, mapping: Mapping) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Prices in base currency by the mapping's rates; rows without a rate are rejects."""
-    rated = (
-        pl.col("currency").is_in(list(mapping.rates)) | pl.col("original_price_micros").is_null()
+    rates = mapping.all_rates
+    rated = pl.col("currency").is_in(list(rates)) | pl.col("original_price_micros").is_null()
+    refused = events.filter(~rated.fill_null(False)).select(
+        pl.lit("unknown_currency").alias("reason"), "raw"
     )
-    refused = events.filter(~rated).select(pl.lit("unknown_currency").alias("reason"), "raw")
-    pairs = events.select("currency", "original_price_micros").unique()
-    known = pairs.filter(rated & pl.col("original_price_micros").is_not_null())
-    base = [_convert(micros, mapping.rates[code]) for code, micros in known.rows()]
-    rates = known.with_columns(price_micros=pl.Series(base, dtype=pl.Int64))
-    priced = events.filter(rated).join(
-        rates, on=["currency", "original_price_micros"], how="left", maintain_order="left"
-    )
-    return priced.select(*EVENT_SCHEMA, "raw"), refused
-
-
-def _convert(micros: int, rate: str) -> int:
-    return int((Decimal(micros) * Decimal(rate)).to_integral_value(ROUND_HALF_EVEN))
-
-
-def _microseconds(times: pl.Series, mapping: Mapping) -> pl.Series:
-    """Moments in UTC; unreadable ones are null.
-
-    Local times that occur twice mean the first; those that a clock change skips lie an hour later.
-    """
-    if times.dtype.is_integer():
-        return times.cast(pl.Int64) * SECOND
-    if times.dtype == pl.String:
-        times = times.str.to_datetime(mapping.time_format, time_unit="us", strict=False)
-    zone = getattr(times.dtype, "time_zone", None)
-    times = times.cast(pl.Datetime("us", zone))
-    if zone is None:
-        local = times.dt.replace_time_zone(mapping.zone, ambiguous="earliest", non_existent="null")
-        later = times.dt.offset_by("1h").dt.replace_time_zone(
-            mapping.zone, ambiguous="earliest", non_existent="null"
-        )
-        times = local.fill_null(later)
-    return times.dt.convert_time_zone("UTC").cast(pl.Int64)
+    priced = [
+        part.with_columns(price_micros=convert_money(part["original_price_micros"], rates[code]))
+        if code in rates
+        else part.with_columns(price_micros=pl.lit(None, dtype=pl.Int64))
+        for (code,), part in events.with_row_index("row")
+        .filter(rated.fill_null(False))
+        .group_by("currency")
+    ]
+    empty = pl.DataFrame(schema={"row": pl.UInt32, **EVENT_SCHEMA, "raw": pl.String})
+    whole = pl.concat([empty, *(part.select(empty.columns) for part in priced)])
+    return whole.sort("row").drop("row"), refused
 
 
 def _users(chunk: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     user, locale = mapping.columns["user_id"], mapping.locale_column
     assert locale is not None, "only mappings with a locale make users"
     return (
-        chunk.select(user_id=pl.col(user).cast(pl.String), locale=pl.col(locale).cast(pl.String))
-        .filter(pl.col("user_id").is_not_null())
+        chunk.select(
+            user_id=pl.col(user).cast(pl.String).str.strip_chars(),
+            locale=pl.col(locale).cast(pl.String).str.strip_chars().str.slice(0, MAX_LOCALE_LENGTH),
+        )
+        .filter(pl.col("user_id").str.len_chars().is_between(1, MAX_ID_LENGTH))
         .unique("user_id", keep="last", maintain_order=True)
     )
