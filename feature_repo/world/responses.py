@@ -26,9 +26,9 @@ from feature_repo.world.shoppers import (
 HOUR = 3_600 * SECOND
 PENNY = 10_000
 LEAVES_AFTER_RETURN = 0.2
-NUM_SHOWN, MAX_WANTED, MAX_BASKET = 3, 4, 8
+NUM_SHOWN, MAX_LOOKS, MAX_BASKET = 3, 5, 8
 _RETURN_PROBABILITY, _ASKS_PROBABILITY, _SEARCH_PROBABILITY = 0.07, 0.06, 0.3
-_VIEWS_BEFORE_ORDER, _CARTS_BEFORE_ORDER, _CARTS_WHILE_BROWSING = 0.6, 0.6, 0.15
+_LOOSELY, _MORE_LOOKS, _CARTS = 0.7, 1.2, 0.2
 _COMPLAINTS = (
     "The {} arrived broken and I want my money back",
     "Very disappointed, the {} looks nothing like the picture",
@@ -69,8 +69,10 @@ def live(today: Today) -> None:
     send_back(today)
     orders &= people.alive
     browses = people.alive & ~orders & (chance[2] < people.browses)
-    browse(today, _visits(today, np.flatnonzero(browses)))
-    order(today, _visits(today, np.flatnonzero(orders)))
+    look_around(today, _visits(today, np.flatnonzero(browses)))
+    ordering = _visits(today, np.flatnonzero(orders))
+    look_around(today, ordering)
+    order(today, ordering)
 
 
 def treat(today: Today, who: np.ndarray, action: np.ndarray) -> None:
@@ -101,35 +103,32 @@ def send_back(today: Today) -> None:
     people.return_day[due] = NEVER
 
 
-def browse(today: Today, visits: Visits) -> None:
-    """Visits without an order: shown, clicked, searched, looked at, sometimes put in the cart."""
+def look_around(today: Today, visits: Visits) -> None:
+    """Every visit: shown, clicked, searched, looked at, sometimes put in the cart."""
     rng, who = today.rng, visits.who
     _show(today, visits)
-    looks = _ranked_draw(0.7 * visits.wants, MAX_WANTED, rng)
-    count = 1 + rng.poisson(0.8, len(who))
+    looks = _ranked_draw(_LOOSELY * visits.wants, MAX_LOOKS, rng)
+    count = 1 + rng.poisson(_MORE_LOOKS, len(who))
     row, place = np.nonzero(np.arange(looks.shape[1]) < count[:, None])
     item, at = looks[row, place], visits.starts_at[row] + (60 + 45 * place) * SECOND
     today.diary.write("view", who[row], at, item=item)
     today.memory.look(who[row], item, VIEWED)
-    kept = rng.random(len(row)) < _CARTS_WHILE_BROWSING
+    kept = rng.random(len(row)) < _CARTS
     _cart(today, who[row][kept], at[kept] + 15 * SECOND, item[kept])
     _search(today, visits, looks[:, 0])
 
 
 def order(today: Today, visits: Visits) -> None:
-    """Visits that end with an order of one or several items, all lines at one moment."""
+    """Visits that end with an order of one or several items, all lines at one moment.
+
+    The basket follows the same wishes as the looks before it, but is drawn anew: what was looked at
+    minutes ago hints at it and does not give it away.
+    """
     people, rng, who = today.shoppers, today.rng, visits.who
-    _show(today, visits)
     wanted = _ranked_draw(visits.wants, MAX_BASKET, rng)
     count = 1 + rng.poisson(people.basket[who])
     row, place = np.nonzero(np.arange(wanted.shape[1]) < count[:, None])
-    item, at = wanted[row, place], visits.starts_at[row] + (60 + 45 * place) * SECOND
-    viewed = rng.random(len(row)) < _VIEWS_BEFORE_ORDER
-    today.diary.write("view", who[row][viewed], at[viewed], item=item[viewed])
-    carted = rng.random(len(row)) < _CARTS_BEFORE_ORDER
-    _cart(today, who[row][carted], at[carted] + 15 * SECOND, item[carted])
-    _search(today, visits, wanted[:, 0])
-    _pay(today, who[row], visits.starts_at[row] + HOUR // 2, item)
+    _pay(today, who[row], visits.starts_at[row] + HOUR // 2, wanted[row, place])
     people.last_category[who] = today.catalogue.category[wanted[:, 0]]
     people.since_order[who] = NEVER  # the night makes it 0
     _plan_returns(today, visits, wanted, np.minimum(count, wanted.shape[1]))

@@ -10,10 +10,11 @@ from sklearn.linear_model import LogisticRegression
 
 from training.floors import FLOORS
 from training.floors.co_occurrence import NUM_MOMENTS
-from training.floors.reading import examples_of
+from training.floors.reading import examples_of, raw_user_feature
 from training.metrics.probability import auc
 from training.metrics.ranking import ranking_metrics
 
+DAY = 86_400_000_000
 RANKING = [name for name, floor in FLOORS.items() if floor.task == "next_item"]
 RETENTION = [name for name, floor in FLOORS.items() if floor.task == "retention"]
 
@@ -149,17 +150,21 @@ def test_co_occurrence_is_the_stated_formula(dataset):
         moments = sorted(set(found.history.at[start:end].tolist()), reverse=True)
         for place in range(start, end):
             back = 1 + moments.index(int(found.history.at[place]))
-            if back <= NUM_MOMENTS:
-                item = found.history.item[place]
-                weights[item] = max(weights[item], 1 / back)
+            weights[found.history.item[place]] += 1 / back if back <= NUM_MOMENTS else 0
         return weights
 
-    counts = np.zeros((15, 15))
+    together, after = np.zeros((15, 15)), np.zeros((15, 15))
     for row, basket in zip(rows, baskets(dataset, "train", rows), strict=True):
-        counts[:, basket] += before("train", row)[:, None]
-    margins = np.maximum(np.outer(counts.sum(axis=1), counts.sum(axis=0)), 1e-12)
+        together[np.ix_(basket, basket)] += 1
+        after[:, basket] += before("train", row)[:, None]
+
+    def normalised(counts: np.ndarray) -> np.ndarray:
+        margins = np.outer(counts.sum(axis=1), counts.sum(axis=0))
+        return counts / np.sqrt(np.maximum(margins, 1e-12))
+
     asked = examples_of(dataset, "test", "next_item")[:20]
-    expected = np.stack([before("test", row) for row in asked]) @ (counts / np.sqrt(margins))
+    history = np.stack([before("test", row) for row in asked])
+    expected = history @ (normalised(together) + normalised(after))
     scores = floor.scores(dataset, "test", asked)
     allowed = np.isfinite(scores)
     np.testing.assert_allclose(scores[allowed], expected[allowed], atol=2e-6)
@@ -175,8 +180,8 @@ def test_co_occurrence_finds_what_is_bought_together_and_counting_does_not(datas
         ]
         for name in RANKING
     }
-    assert ndcg["co_occurrence"] > ndcg["personal_frequency"]
-    assert ndcg["co_occurrence"] > ndcg["popularity"] + 0.1
+    assert ndcg["co_occurrence"] > ndcg["last_items"]
+    assert ndcg["co_occurrence"] > ndcg["popularity"] + 0.05
 
 
 @pytest.mark.parametrize("name", RETENTION)
@@ -189,12 +194,21 @@ def test_retention_floors_answer_with_probabilities_that_tell_who_leaves(name, d
     assert auc(found[:, 0], label[:, 0]) > 0.7
 
 
-def test_recency_never_calls_a_longer_absence_less_likely_to_be_the_end(dataset):
+def test_recency_calls_a_longer_absence_more_likely_to_be_the_end(dataset):
     rows = examples_of(dataset, "test", "retention")
     leave = fitted("recency", dataset).probabilities(dataset, "test", rows)[:, 0]
-    order = np.argsort(dataset.examples("test").scalars[rows, 0], kind="stable")
-    assert (np.diff(leave[order]) >= -1e-12).all()
-    assert leave.max() > leave.min()
+    recency = raw_user_feature(dataset, "test", rows, "recency_days_purchase")
+    order = np.argsort(recency, kind="stable")
+    assert (np.diff(leave[order])[np.diff(recency[order]) > 1e-6] > 0).all()
+
+
+def test_a_feature_is_read_back_in_its_own_unit(dataset):
+    rows = examples_of(dataset, "test", "retention")
+    found = dataset.examples("test")
+    ends = found.history.offsets[rows + 1] - 1
+    days = (found.asked_at[rows] - found.history.at[ends]) / DAY
+    recency = raw_user_feature(dataset, "test", rows, "recency_days_purchase")
+    np.testing.assert_allclose(recency, days, rtol=1e-4)
 
 
 def test_logistic_rfm_is_what_scikit_learn_fits_on_the_three_numbers(dataset):

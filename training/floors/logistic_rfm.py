@@ -5,39 +5,12 @@ Next: ``../evaluate``.
 
 from __future__ import annotations
 
-import numpy as np
-from sklearn.linear_model import LogisticRegression
+from typing import ClassVar
 
-from training.datasets.batches import Dataset
-from training.floors.floor import ProbabilityFloor
-from training.floors.reading import examples_of, user_scalars
-
-COLUMNS = ("recency_days_purchase", "num_orders", "spend")
+from training.floors.logistic import Logistic
 
 
-class LogisticRfm(ProbabilityFloor):
-    """One regression per head, on the logs of the three numbers, as scikit-learn fits it."""
+class LogisticRfm(Logistic):
+    """Logistic regression of each head on the logs of the three numbers."""
 
-    def fit(self, dataset: Dataset) -> None:
-        """One regression per head with labels of both kinds; else the rate of the one there is."""
-        rows = examples_of(dataset, "train", self.task)
-        inputs = user_scalars(dataset, "train", rows, *COLUMNS)
-        self._heads: list[LogisticRegression | float] = []
-        for column in dataset.examples("train").label[rows].T:
-            asked = ~np.isnan(column)
-            known = column[asked]
-            if len(np.unique(known)) < 2:
-                self._heads.append(float(known.mean()) if len(known) else float("nan"))
-            else:
-                self._heads.append(LogisticRegression(max_iter=1_000).fit(inputs[asked], known))
-
-    def probabilities(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
-        """Probabilities (m, H)."""
-        inputs = user_scalars(dataset, split, rows, *COLUMNS)
-        columns = [
-            np.full(len(rows), head)
-            if isinstance(head, float)
-            else head.predict_proba(inputs)[:, 1]
-            for head in self._heads
-        ]
-        return np.stack(columns, axis=1)
+    columns: ClassVar[tuple[str, ...]] = ("recency_days_purchase", "num_orders", "spend")
