@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import polars as pl
 import pytest
@@ -134,3 +136,27 @@ def test_detail_lists_what_was_kept_and_what_was_not(warehouse):
     )
     assert report.accepted_ids == ["e"]
     assert report.rejects == [("f", "unknown_kind")]
+
+
+def ingest_in_small_batches(url: str, num: int) -> None:
+    import feature_repo.ingest
+
+    feature_repo.ingest.BATCH = 50
+    events = frame(*(event(event_id=f"e{number}") for number in range(num)))
+    ingest(Warehouse(url), events, source="t", now=NOW, progress=lambda n: print(n, flush=True))
+
+
+def test_a_kill_leaves_whole_batches_and_a_repeat_completes_them(warehouse):
+    code = (
+        "import runpy; "
+        f"runpy.run_path({__file__!r})['ingest_in_small_batches']({warehouse.url!r}, 5000)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    told = int(process.stdout.readline()) + int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    left = warehouse.counts()["events"]
+    assert told <= left < 5000
+    assert left % 50 == 0
+    events = frame(*(event(event_id=f"e{number}") for number in range(5000)))
+    assert totals(ingest(warehouse, events, source="t", now=NOW)) == (5000, 5000 - left, left, 0)

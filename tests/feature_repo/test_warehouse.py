@@ -101,24 +101,29 @@ def test_a_write_is_on_disk_before_it_is_acknowledged(warehouse):
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
 
 
-def write_range(url: str, start: int, gate) -> None:
+def write_range(url: str, start: int, gate, accepted) -> None:
     gate.wait()
     ids = [f"e{number}" for number in range(start, start + 400)]
-    for begin in range(0, 400, 100):
+    reports = [
         ingest(Warehouse(url), views(ids[begin : begin + 100]), source="t", now=NOW)
+        for begin in range(0, 400, 100)
+    ]
+    accepted.put(sum(report.accepted for report in reports))
 
 
-def test_writers_at_once_keep_every_event_once(warehouse):
+def test_writers_at_once_keep_every_event_once_and_count_it_once(warehouse):
     context = multiprocessing.get_context("spawn")
-    gate = context.Barrier(3)
+    gate, accepted = context.Barrier(3), context.Queue()
     # The ranges overlap: 0-399, 200-599, 400-799.
     writers = [
-        context.Process(target=write_range, args=(warehouse.url, start, gate))
+        context.Process(target=write_range, args=(warehouse.url, start, gate, accepted))
         for start in (0, 200, 400)
     ]
     for writer in writers:
         writer.start()
+    counts = [accepted.get(timeout=120) for _ in writers]
     for writer in writers:
         writer.join(60)
         assert writer.exitcode == 0
     assert warehouse.counts()["events"] == 800
+    assert sum(counts) == 800
