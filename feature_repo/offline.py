@@ -24,7 +24,7 @@ from feast.saved_dataset import ValidationReference
 from feast.utils import _get_requested_feature_views_to_features_dict
 
 from feature_repo.asof import Ints
-from feature_repo.parquet import pulled, rows_of, view_columns
+from feature_repo.parquet import nullable, pulled, rows_of, view_columns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,11 +61,21 @@ class AsOfRetrievalJob(RetrievalJob):
         places = {name: place for place, name in enumerate(table.column_names)}
         return table.select(list(places.values()))
 
+    def persist(self, storage: Any, allow_overwrite: bool = False, timeout: Any = None) -> None:
+        """Refused: this store writes nothing."""
+        raise NotImplementedError("the as-of offline store only reads; write to_arrow() yourself")
+
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        return self._evaluate()
+        inputs = [
+            (field.name, f"{source.name}__{field.name}")  # Feast copies each to its other name
+            for view in self._on_demand_feature_views
+            for source in view.source_feature_view_projections.values()
+            for field in source.features
+        ]
+        return nullable(self._evaluate(), inputs)
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._evaluate().to_pandas()
+        return self._to_arrow_internal(timeout).to_pandas()
 
     @property
     def full_feature_names(self) -> bool:

@@ -6,7 +6,8 @@ happening and is read as lists of the last N. Next: ``asof.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -115,6 +116,22 @@ def pulled(rows: AsOf, features: Sequence[str], last: Ints, moments: Ints) -> pa
     for name in features:
         table = table.append_column(name, found[name])
     return table
+
+
+def nullable(table: pa.Table, copies: Iterable[tuple[str, str]] = ()) -> pa.Table:
+    """Let pandas read whole numbers as Int64: beside nulls, its default of float64 rounds them.
+
+    `copies` names pairs of columns of which one may be made from the other later. Columns that
+    came from pandas keep the type they had there.
+    """
+    whole = {field.name for field in table.schema if pa.types.is_integer(field.type)}
+    whole |= {name for pair in copies if whole.intersection(pair) for name in pair}
+    stored = table.schema.metadata or {}
+    about = json.loads(stored.get(b"pandas", '{"index_columns": [], "columns": []}'))
+    whole -= {column["name"] for column in about["columns"]}
+    kind = {"pandas_type": "int64", "numpy_type": "Int64", "metadata": None}
+    about["columns"] += [{"name": name, "field_name": name, **kind} for name in sorted(whole)]
+    return table.replace_schema_metadata({**stored, b"pandas": json.dumps(about)})
 
 
 def _spine_column(spine: pa.Table, name: str, view: str) -> pa.ChunkedArray:

@@ -240,6 +240,19 @@ def test_types_are_those_declared(tmp_path):
     assert found["many__num"].to_list() == [[2**60 + 1], []]
 
 
+def test_whole_numbers_beside_nulls_stay_whole_in_pandas(store):
+    job = store.get_historical_features(
+        entity_df=spine_of([("big", 2), ("nobody", 2)]).assign(asked_at=2**60 + 2),
+        features=["state:num", "aged:since"],
+    )
+    found = job.to_df()["num"]
+    assert found.dtype == "Int64"
+    assert [None if pd.isna(value) else int(value) for value in found] == [2**60 + 1, None]
+    assert job.to_df()["since"][0] == 1
+    with pytest.raises(NotImplementedError, match="only reads"):
+        job.persist(None)
+
+
 def test_a_nanosecond_stamp_is_not_seen_before_it_happened(tmp_path):
     stamps = pa.array([1001], pa.timestamp("ns", "UTC"))
     table = pa.table({"who": ["a"], "at": stamps, "made": stamps, "num": [1], "word": ["x"]})
@@ -318,7 +331,8 @@ def aged(inputs: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> FeatureStore:
     folder = tmp_path_factory.mktemp("repo")
-    write(folder / "state.parquet", [("a", 1, 1, 10, "x"), ("a", 5, 5, 50, "y")])
+    big = ("big", 1, 1, 2**60 + 1, "z")
+    write(folder / "state.parquet", [("a", 1, 1, 10, "x"), ("a", 5, 5, 50, "y"), big])
     write(folder / "listed.parquet", [(k, t, t, t, "w") for k in "ab" for t in range(1, 6)])
     config = RepoConfig(
         project="asof",
