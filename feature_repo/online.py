@@ -12,8 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -56,20 +55,15 @@ class PackedOnlineStore(OnlineStore):
 
         Times are microseconds since 1970 (UTC). All rows are of one moment of the store.
         """
-        # CROSS JOIN keeps this order: SQLite's own choice compares every stored row with every key.
         found: dict[tuple[str, str], Row] = {}
         asked = list(dict.fromkeys(keys))
-        with self._transaction(config, "DEFERRED") as connection:
+        with self._begin(config, "DEFERRED") as connection:
             for start in range(0, len(asked), _ASKED_AT_ONCE):
                 some = asked[start : start + _ASKED_AT_ONCE]
-                query = (
-                    f"SELECT view, key, event_us, created_us, packed FROM {_table(config)} "
-                    f"WHERE view IN ({_marks(view_names)}) AND key IN ({_marks(some)})"
-                )
-                for view, key, event_us, created_us, packed in connection.execute(
-                    query, (*view_names, *some)
-                ):
-                    found[view, key] = (event_us, created_us, json.loads(packed))
+                which = f"view IN ({_marks(view_names)}) AND key IN ({_marks(some)})"
+                query = f"SELECT * FROM {_table(config)} WHERE {which}"
+                for view, key, *stamps, packed in connection.execute(query, (*view_names, *some)):
+                    found[view, key] = (stamps[0], stamps[1], json.loads(packed))
         return {view: [found.get((view, key)) for key in keys] for view in view_names}
 
     def write(
@@ -80,17 +74,16 @@ class PackedOnlineStore(OnlineStore):
         A row older than the one kept already changes nothing. Gives the number of rows offered.
         """
         statement = (
-            f"INSERT INTO {_table(config)} (view, key, event_us, created_us, packed) "
-            "VALUES (?, ?, ?, ?, ?) ON CONFLICT (view, key) DO UPDATE SET "
+            f"INSERT INTO {_table(config)} VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "event_us = excluded.event_us, created_us = excluded.created_us, "
             "packed = excluded.packed WHERE excluded.event_us > event_us "
             "OR (excluded.event_us = event_us AND excluded.created_us >= created_us)"
         )
         packed = [
-            (view_name, key, event_us, created_us, _pack(values))
+            (view_name, key, event_us, created_us, json.dumps(values, ensure_ascii=False))
             for key, event_us, created_us, values in rows
         ]
-        with self._transaction(config) as connection:
+        with self._begin(config) as connection:
             connection.executemany(statement, packed)
         return len(packed)
 
@@ -144,7 +137,7 @@ class PackedOnlineStore(OnlineStore):
         partial: bool,
     ) -> None:
         """Make the table, and forget the rows of views that were removed."""
-        with self._transaction(config) as connection:
+        with self._begin(config) as connection:
             for view in tables_to_delete:
                 connection.execute(f"DELETE FROM {_table(config)} WHERE view = ?", (view.name,))
 
@@ -152,24 +145,16 @@ class PackedOnlineStore(OnlineStore):
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
         """Drop this project's table; the file may hold other projects."""
-        with self._transaction(config) as connection:
+        with self._begin(config) as connection:
             connection.execute(f"DROP TABLE IF EXISTS {_table(config)}")
 
-    @contextmanager
-    def _transaction(
+    def _begin(
         self, config: RepoConfig, mode: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
-    ) -> Iterator[sqlite3.Connection]:
-        connection = self._connect(config)
-        connection.execute(f"BEGIN {mode}")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+    ) -> sqlite3.Connection:
+        """This thread's connection in a new transaction, which its ``with`` block ends.
 
-    def _connect(self, config: RepoConfig) -> sqlite3.Connection:
-        """This thread's connection, with the project's table in place; not shared over a fork."""
+        Connections are not shared over a fork.
+        """
         path = Path(config.online_store.path)
         if not path.is_absolute() and config.repo_path is not None:
             path = Path(config.repo_path) / path
@@ -183,15 +168,12 @@ class PackedOnlineStore(OnlineStore):
             "event_us INTEGER NOT NULL, created_us INTEGER NOT NULL, packed TEXT NOT NULL, "
             "PRIMARY KEY (view, key))"
         )
+        connection.execute(f"BEGIN {mode}")
         return connection
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Open the file in WAL mode.
-
-    SQLite does not wait for its lock when a new file changes to WAL, so of several processes that
-    open it first, all but one try again.
-    """
+    """Open in WAL mode; SQLite does not wait when others change a new file to WAL: try again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     deadline = time.monotonic() + BUSY_SECONDS
@@ -212,10 +194,6 @@ def _table(config: RepoConfig) -> str:
 
 def _marks(values: Sequence[str]) -> str:
     return ",".join("?" * len(values))
-
-
-def _pack(values: dict[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def _micros(moment: datetime) -> int:
