@@ -13,6 +13,7 @@ import pytest
 DAY = 86_400_000_000
 WEEK = 7 * DAY
 PURCHASE = 4
+TEXT_WIDTH = 384
 USER_NAMES = ("recency_days_purchase", "num_orders", "spend")
 ITEM_NAMES = ("num_purchases_30d", "num_purchases_90d")
 HEADS = {"next_item": [], "retention": ["leave_90d", "purchase_30d"]}
@@ -97,7 +98,9 @@ def save(folder: Path, splits: dict[str, list[dict]], maker: Maker, meta: dict) 
     for name, rows in splits.items():
         examples(rows, ever, weeks, user).save(folder / name)
     sizes = {"spec": spec.to_dict(), "num_items": maker.num_items + 1, "weeks": weeks}
-    sizes["num_vocabulary"] = sizes["num_items"]
+    sizes |= {"num_vocabulary": sizes["num_items"], "num_kinds": 11}
+    sizes |= {"num_scalars": 2 * len(USER_NAMES), "num_item_scalars": 2 * len(ITEM_NAMES)}
+    np.save(folder / "text_vectors.npy", np.ones((1, TEXT_WIDTH), np.float32))
     sizes |= {
         "tasks": list(HEADS),
         "heads": HEADS,

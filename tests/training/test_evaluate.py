@@ -8,22 +8,27 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 
+from training.bundle import KEYS, Bundle
 from training.evaluate import answers as asking
 from training.evaluate import plots, words
 from training.evaluate.answers import ALL_ITEMS, MODEL, NEW_ITEMS, ask, fit_floors
 from training.evaluate.compare import Draws, compare
 from training.evaluate.measure import ACTIVE, EVERYONE
+from training.evaluate.model import Trained
 from training.evaluate.page import page
 from training.evaluate.report import evaluate, measure, to_dict
 from training.floors import FLOORS
 from training.floors.reading import examples_of
 from training.metrics.probability import probability_metrics
+from training.network import Network, learnt_state
+from training.recipes import shopper
 
-NUM_ITEMS = 30
+NUM_ITEMS, TEXT_WIDTH = 30, 384
 
 
-def shop(seed: int = 5) -> list[tuple[str, int, tuple[int, ...]]]:
+def simple_shop(seed: int = 5) -> list[tuple[str, int, tuple[int, ...]]]:
     """Shoppers who re-buy from a few items of their own; half of them leave one day."""
     rng, orders = np.random.default_rng(seed), []
     for person in range(70):
@@ -40,7 +45,7 @@ def shop(seed: int = 5) -> list[tuple[str, int, tuple[int, ...]]]:
 
 @pytest.fixture(scope="module")
 def dataset(make_dataset):
-    return make_dataset(shop(), num_items=NUM_ITEMS, train_end=170, valid_end=215, end=260)
+    return make_dataset(simple_shop(), num_items=NUM_ITEMS, train_end=170, valid_end=215, end=260)
 
 
 class Oracle:
@@ -157,7 +162,7 @@ def test_populations_are_those_of_the_calendar(dataset, report):
     label = dataset.examples("test").label[rows, 0]
     assert found.tables[EVERYONE].num_examples == len(rows)
     assert found.base_rates[EVERYONE] == pytest.approx(label.mean())
-    last = {user: day for user, day, _ in sorted(shop(), key=lambda o: o[1]) if day < 215}
+    last = {user: day for user, day, _ in sorted(simple_shop(), key=lambda o: o[1]) if day < 215}
     recent = [last[user] > 215 - 90 for user in dataset.examples("test").user[rows]]
     assert found.tables[ACTIVE].num_examples == sum(recent)
 
@@ -254,6 +259,59 @@ def test_equal_plots_are_equal_text(report):
     found = report.heads["leave_90d"]
     assert plots.roc(found.curves, "a") == plots.roc(found.curves, "a")
     assert plots.learning_curves([{"epoch": 1, "train_loss": 2.0}]).startswith("<svg")
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, tmp_path_factory):
+    """The folder of a run as ``fit`` leaves it, of a network that was never trained."""
+    torch.manual_seed(3)
+    run = shopper("tiny")
+    network = Network(run, dataset.meta)
+    network.calibration_H2.copy_(torch.tensor([[0.5, -1.0], [2.0, 0.3]]))
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "run.json").write_text(run.to_json())
+    (folder / "data").symlink_to(dataset.folder)
+    (folder / "history.jsonl").write_text('{"epoch": 1, "train_loss": 2.0, "valid_loss": 2.5}\n')
+    content = dict.fromkeys(KEYS["model"], "") | {"thresholds": {"leave_90d": 0.4}}
+    weights = {name: value.numpy() for name, value in learnt_state(network).items()}
+    Bundle.save(
+        folder / "bundle",
+        kind="model",
+        name="shopper",
+        created_at=0,
+        content=content,
+        weights=weights,
+        card="",
+    )
+    return folder, network.eval()
+
+
+@torch.no_grad()
+def test_a_finished_run_answers_as_its_network_does(dataset, finished):
+    folder, network = finished
+    model, found = Trained(folder, dataset), dataset.examples("test")
+    wanted = examples_of(dataset, "test", "next_item")[::3]
+    asked = []
+    for rows, scores, chances in model.answers("test", wanted):
+        batch = dataset.batch("test", rows)
+        catalogue, texts = dataset.items(batch.week), torch.ones(1, TEXT_WIDTH)
+        output = network(batch.to("cpu"), catalogue.to("cpu"), texts)
+        np.testing.assert_allclose(scores, output.score_BI, atol=1e-5)
+        logit = output.logit_BH.numpy()
+        expected = 1 / (1 + np.exp(-(logit * [0.5, 2.0] + [-1.0, 0.3])))
+        np.testing.assert_allclose(chances, expected, atol=1e-5)
+        assert len(np.unique(found.week[rows])) == 1
+        asked += rows.tolist()
+    assert sorted(asked) == wanted.tolist()
+
+
+def test_evaluating_a_finished_run_leaves_both_files(finished):
+    folder, _ = finished
+    found = evaluate(folder, num_bootstrap=20)
+    assert json.loads((folder / "report.json").read_text()) == found
+    assert "<svg" in (folder / "report.html").read_text()
+    assert found["retention"]["leave_90d"]["thresholds"][MODEL] == 0.4
+    assert found["next_item"]["test"][ALL_ITEMS]["differences"]["mrr"]["verdict"] == "worse"
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path):
