@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.datasets.batches import Dataset
+from training.datasets.encode import Ints
 from training.methods.gradients import average_gradients, learning_rate, make_optimizer
 from training.models.batch import Batch, Catalogue
 from training.network import State, learnt_state, load_state, prepare
@@ -81,10 +82,10 @@ class Training:
         """One pass over the training examples; mean loss and number of examples, all workers'."""
         self.network.train()
         torch.manual_seed(self.run.seed + 1_000_003 * (epoch + 1) + 7_919 * self.runtime.rank)
-        total = max(1, int(self.dataset.meta["counts"]["train"]))
+        total = max(1, len(self._drawn(epoch)))
         loss_sum, seen = 0.0, 0
         with progress_bar(f"epoch {epoch + 1}", total, self.runtime.rank == 0) as advance:
-            batches = self._batches("train", epoch)
+            batches = self._batches(epoch)
             while not self._is_over():
                 batch = next(batches, None)
                 fraction = (epoch + min(seen / total, 1.0)) / self.run.optim.num_epochs
@@ -163,15 +164,21 @@ class Training:
             self.best = learnt_state(self.network)
         return {"valid_loss": loss} if seen else {}
 
-    def _batches(self, split: str, epoch: int) -> Iterator[Batch]:
-        return self.dataset.batches(
-            split,
-            max_positions=self.run.optim.max_positions,
-            rank=self.runtime.rank,
-            world=self.runtime.world,
-            seed=self.run.seed,
-            epoch=epoch,
-        )
+    def _drawn(self, epoch: int) -> Ints:
+        """The training examples of an epoch: of each task the share that the run asks for."""
+        task = self.dataset.examples("train").task
+        share = np.array(self.run.task_shares)[task]
+        rng = np.random.default_rng([self.run.seed, epoch])
+        return np.flatnonzero(rng.random(len(task)) < share)
+
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        """This worker's batches of the examples that `epoch` draws."""
+        drawn = np.zeros(len(self.dataset.examples("train")), dtype=bool)
+        drawn[self._drawn(epoch)] = True
+        told = (self.run.optim.max_positions, self.runtime.rank, self.runtime.world)
+        for rows in self.dataset.plan("train", *told, self.run.seed, epoch):
+            if drawn[rows].any():
+                yield self.dataset.batch("train", rows[drawn[rows]])
 
     def _report(self, metrics: dict[str, float]) -> None:
         """Write the epoch's line, save what a resumed run needs, and tell the runtime."""

@@ -148,6 +148,8 @@ class Run:
     tasks: tuple[str, ...] = ("next_item", "retention")
     task_weights: tuple[float, ...] = (1.0, 1.0)
     """Weight of each task in the common loss."""
+    task_shares: tuple[float, ...] = (1.0, 1.0)
+    """Share of each task's training examples that an epoch draws; each epoch draws anew."""
     methods: tuple[Method, ...] = field(default_factory=lambda: (Full(),))
     service: str = "shopper"
     item_service: str = "item"
@@ -167,11 +169,12 @@ class Run:
     def __post_init__(self) -> None:
         if not self.tasks:
             raise ValueError("run: tasks is empty; name at least one")
-        if len(self.task_weights) != len(self.tasks):
-            raise ValueError(
-                f"run: task_weights {self.task_weights} must hold one weight for each of the "
-                f"tasks {self.tasks}"
-            )
+        for name in ("task_weights", "task_shares"):
+            if len(getattr(self, name)) != len(self.tasks) or min(getattr(self, name)) <= 0:
+                raise ValueError(
+                    f"run: {name} is {getattr(self, name)}; it must hold one number above 0 for "
+                    f"each of the tasks {self.tasks}"
+                )
         if self.size not in SIZES:
             raise ValueError(f"run: size is {self.size!r}; choose one of {', '.join(SIZES)}")
 
@@ -188,7 +191,8 @@ class Run:
         methods = [dict(m) for m in plain["methods"]]
         plain["methods"] = tuple(METHODS[m.pop("name")](**m) for m in methods)
         plain["tasks"] = tuple(plain["tasks"])
-        plain["task_weights"] = tuple(plain["task_weights"])
+        for name in ("task_weights", "task_shares"):
+            plain[name] = tuple(plain[name])
         plain["calendar"] = plain["calendar"] and Calendar(**plain["calendar"])
         plain["model"] = ModelConfig(**plain["model"])
         plain["optim"] = OptimConfig(**plain["optim"])

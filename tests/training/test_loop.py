@@ -162,7 +162,7 @@ def worker(rank, world, port, data, out, run):
     training = Training(run, synthetic.Dataset(data), out / "run", runtime)
     if rank == 1:  # one batch fewer than its colleague
         plan = training._batches
-        training._batches = lambda split, epoch: iter(list(plan(split, epoch))[:-1])
+        training._batches = lambda epoch: iter(list(plan(epoch))[:-1])
     training.go()
     weights = {name: value.clone() for name, value in training.network.state_dict().items()}
     torch.save((weights, training.progress.step), out / f"weights-{rank}.pt")

@@ -48,9 +48,9 @@ class Encoded:
 class Attention(nn.Module):
     """Multi-head attention whose heads forget with time, each at a rate that it learns."""
 
-    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
-        self.num_heads, self.dropout = num_heads, nn.Dropout(dropout)
+        self.num_heads = num_heads
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -65,7 +65,7 @@ class Attention(nn.Module):
         bias = bias.masked_fill(days < 0.0, float("-inf"))
         scaled = query / math.sqrt(query.shape[-1])
         # By hand: the fused kernel's memory layout can't be exported, and the bias has gradients.
-        weight = self.dropout(torch.softmax(scaled @ key.transpose(2, 3) + bias, dim=3))
+        weight = torch.softmax(scaled @ key.transpose(2, 3) + bias, dim=3)
         return self.out((weight @ value).transpose(1, 2).flatten(2))
 
     def _heads(self, vector_BMW: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Layer(nn.Module):
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention = Attention(width, num_heads, dropout)
+        self.attention = Attention(width, num_heads)
         self.feed_forward = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
