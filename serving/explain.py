@@ -29,7 +29,7 @@ def rhythm(features: Features) -> str:
     """How long since the last purchase, against the shopper's own gap between purchases."""
     since = features.get("recency_days_purchase")
     if since is None:
-        return "no purchase known, the average shopper's figure"
+        return "no purchase of this shopper is known"
     gap = features.get("mean_gap_days")
     orders = features.get("num_orders")
     if gap is None or gap <= 0:

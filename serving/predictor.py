@@ -70,12 +70,14 @@ class Predictor:
         fitted = zip(user.names, user.means, user.deviations, strict=True)
         return tuple(name for name, mean, deviation in fitted if (mean, deviation) != (0.0, 1.0))
 
-    def priors(self, scores: Scores) -> dict[str, float]:
-        """Share of yes among validation's answers, by head; `scores` where it was not measured."""
+    @cached_property
+    def priors(self) -> dict[str, float]:
+        """Share of yes among validation's answers, by head; empty where it was not measured."""
         measured = self.bundle.manifest["metrics"]
         return {
-            head: float(measured.get(f"{head}/prevalence", probability))
-            for head, probability in scores.probabilities.items()
+            head: float(measured[f"{head}/prevalence"])
+            for head in self.heads
+            if f"{head}/prevalence" in measured
         }
 
     def score(self, row: pl.DataFrame, asked_at: int, catalogue: Catalogue) -> Scores:

@@ -66,7 +66,7 @@ def ask(parts: Parts, user_id: str) -> Asked:
         probabilities=_probabilities(scores, missing, parts.predictor),
         stale=stale,
         missing=missing,
-        notices=_notices(missing, stale),
+        notices=_notices(missing, stale, parts.predictor),
     )
 
 
@@ -132,14 +132,15 @@ def _missing(features: dict[str, Any], predictor: Predictor) -> list[str]:
 def _probabilities(scores: Scores, missing: list[str], predictor: Predictor) -> dict[str, float]:
     """The model learnt from shoppers with a purchase; others get the average shopper's figures."""
     is_outside = "shopper" in missing or "purchases" in missing
-    return predictor.priors(scores) if is_outside else scores.probabilities
+    return scores.probabilities | (predictor.priors if is_outside else {})
 
 
-def _notices(missing: list[str], stale: list[str]) -> list[str]:
+def _notices(missing: list[str], stale: list[str], predictor: Predictor) -> list[str]:
+    figures = "average probabilities" if predictor.priors else "what the model says of an empty row"
     words = {
-        "shopper": "nothing is known of this shopper: popular items, average probabilities",
+        "shopper": f"nothing is known of this shopper: popular items, {figures}",
         "history": "no behaviour of this shopper is known: the numbers alone were used",
-        "purchases": "no purchase of this shopper is known: average probabilities",
+        "purchases": f"no purchase of this shopper is known: {figures}",
         "catalogue": "items and prices are those of an earlier day; a renewal is under way",
         "model": "the model's training data is old; train again",
     }

@@ -94,7 +94,19 @@ def test_only_the_tasks_asked_for_are_answered(client):
 def test_a_new_shopper_gets_the_average_probabilities(client):
     found = ask(client, "/predict", user_id="nobody-yet")
     assert found["probabilities"] == {"leave_90d": 0.4, "purchase_30d": 0.3}
-    assert found["reasons"]["leave_90d"].endswith("no purchase known, the average shopper's figure")
+    assert found["reasons"]["leave_90d"].endswith("no purchase of this shopper is known")
+
+
+def test_without_a_measured_average_the_answer_says_whose_figure_it_is(desk, make_model, tmp_path):
+    from serving.predictor import Predictor
+    from serving.routes.asked import ask as read
+
+    silent = make_model(tmp_path / "silent")
+    silent.manifest["metrics"].clear()
+    parts = desk.with_parts(predictor=Predictor(silent, tmp_path / "texts"))
+    asked = read(parts, "nobody-yet")
+    assert asked.probabilities == asked.scores.probabilities
+    assert "what the model says of an empty row" in asked.notices[0]
 
 
 def test_a_decision_comes_with_its_propensity_alternatives_and_reason(client, desk):

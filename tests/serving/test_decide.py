@@ -190,7 +190,7 @@ def test_the_reason_names_risk_rhythm_and_money():
 @pytest.mark.parametrize(
     ("features", "words"),
     [
-        ({}, "no purchase known, the average shopper's figure"),
+        ({}, "no purchase of this shopper is known"),
         (
             {"recency_days_purchase": 0.6, "num_orders": 1.0},
             "1 day since the last order of 1 known, no rhythm yet",
