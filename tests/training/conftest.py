@@ -27,9 +27,12 @@ class Maker:
     def __init__(self, orders: Sequence[Order], num_items: int, horizon_days: int) -> None:
         self.orders = sorted(orders, key=lambda order: (order[1], order[0]))
         self.num_items, self.horizon_days = num_items, horizon_days
+        self.by_user: dict[str, list[Order]] = {}
+        for order in self.orders:
+            self.by_user.setdefault(order[0], []).append(order)
 
     def before(self, user: str, day: int) -> list[Order]:
-        return [order for order in self.orders if order[0] == user and order[1] < day]
+        return [order for order in self.by_user[user] if order[1] < day]
 
     def next_item(self, first: int, end: int) -> list[dict]:
         asked = [o for o in self.orders if first <= o[1] < end and self.before(o[0], o[1])]
@@ -39,7 +42,7 @@ class Maker:
         rows = []
         for day in days:
             for user in sorted({order[0] for order in self.orders if order[1] < day}):
-                ahead = [o[1] - day for o in self.orders if o[0] == user and o[1] >= day]
+                ahead = [o[1] - day for o in self.by_user[user] if o[1] >= day]
                 wait = min(ahead, default=self.horizon_days)
                 label = (float(wait >= self.horizon_days), float(wait < self.horizon_days // 3))
                 rows.append(self.row(1, user, day, (), label))

@@ -21,7 +21,8 @@ from training.evaluate.page import page
 from training.evaluate.report import evaluate, measure, to_dict
 from training.floors import FLOORS
 from training.floors.reading import examples_of
-from training.metrics.probability import probability_metrics
+from training.metrics.calibration import platt
+from training.metrics.probability import best_f1_threshold, probability_metrics
 from training.network import Network, learnt_state
 from training.recipes import shopper
 
@@ -140,18 +141,25 @@ def test_seen_items_leave_both_the_ranking_and_the_basket(dataset):
     assert 0 < some_are_dropped < len(orders)
 
 
-def test_the_model_keeps_its_served_threshold_and_floors_choose_on_validation(dataset, report):
+def test_the_model_keeps_its_served_threshold_and_floors_calibrate_and_choose_on_validation(
+    dataset, report
+):
     found = report.heads["leave_90d"]
     assert found.thresholds[MODEL] == 0.5
     assert set(found.thresholds) == {MODEL, "recency", "logistic_rfm"}
-    rows = examples_of(dataset, "test", "retention")
     floor = FLOORS["logistic_rfm"]()
     floor.fit(dataset)
-    expected = probability_metrics(
-        floor.probabilities(dataset, "test", rows)[:, 0],
-        dataset.examples("test").label[rows, 0].astype(float),
-        found.thresholds["logistic_rfm"],
-    )
+    chance, label = {}, {}
+    for split in ("valid", "test"):
+        rows = examples_of(dataset, split, "retention")
+        chance[split] = floor.probabilities(dataset, split, rows)[:, 0]
+        label[split] = dataset.examples(split).label[rows, 0].astype(float)
+    logit = {split: np.log(p / (1 - p)) for split, p in chance.items()}
+    slope, shift = platt(logit["valid"], label["valid"])
+    calibrated = {split: 1 / (1 + np.exp(-(slope * z + shift))) for split, z in logit.items()}
+    threshold = best_f1_threshold(calibrated["valid"], label["valid"])
+    assert found.thresholds["logistic_rfm"] == pytest.approx(threshold)
+    expected = probability_metrics(calibrated["test"], label["test"], threshold)
     numbers = found.tables[EVERYONE].sources["logistic_rfm"]
     assert {name: n.value for name, n in numbers.items()} == pytest.approx(expected)
 

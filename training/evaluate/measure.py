@@ -14,6 +14,7 @@ from training.datasets.batches import Dataset
 from training.evaluate.answers import MODEL, Answers
 from training.evaluate.compare import Comparison, Draws, compare
 from training.floors.reading import raw_user_feature
+from training.metrics.calibration import platt
 from training.metrics.probability import (
     Bins,
     best_f1_threshold,
@@ -90,7 +91,8 @@ def head_report(
     threshold
         The one that the model is served with; None chooses it as for the floors.
     """
-    labels, chances = _labels(dataset, answers, column), _chances(answers, column)
+    labels = _labels(dataset, answers, column)
+    chances = _chances(answers, column, labels["valid"])
     chosen_on = "valid" if len(labels["valid"]) else "train"
     thresholds = {
         name: best_f1_threshold(p, labels[chosen_on]) for name, p in chances[chosen_on].items()
@@ -126,12 +128,29 @@ def _labels(dataset: Dataset, answers: Mapping[str, Answers], column: int) -> di
     }
 
 
-def _chances(answers: Mapping[str, Answers], column: int) -> dict[str, dict[str, np.ndarray]]:
-    """Probabilities (n,) of the head in `column`, by split and source."""
-    return {
+def _chances(
+    answers: Mapping[str, Answers], column: int, valid: np.ndarray
+) -> dict[str, dict[str, np.ndarray]]:
+    """Probabilities (n,) of the head in `column`, by split and source.
+
+    The model comes calibrated on validation; floors get the same treatment from the labels `valid`.
+    """
+    found = {
         split: {name: p[:, column] for name, p in said.probability.items()}
         for split, said in answers.items()
     }
+    floors = [name for name in found["valid"] if name != MODEL]
+    for name in floors:
+        slope, shift = platt(_logit(found["valid"][name]), valid)
+        for by_source in found.values():
+            by_source[name] = 1.0 / (1.0 + np.exp(-(slope * _logit(by_source[name]) + shift)))
+    return found
+
+
+def _logit(probability: np.ndarray) -> np.ndarray:
+    """Log odds, of probabilities kept 1e-6 away from 0 and 1."""
+    p = np.clip(probability.astype(np.float64), 1e-6, 1.0 - 1e-6)
+    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def _populations(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -14,7 +14,17 @@ from training.evaluate.compare import LOWER_IS_BETTER, Comparison, Difference
 from training.evaluate.measure import EVERYONE, HeadReport
 from training.evaluate.report import Report
 from training.evaluate.style import CSS
-from training.evaluate.words import day, label, limits, number, protocol, sentence, span, verdict
+from training.evaluate.words import (
+    CURVES,
+    day,
+    label,
+    limits,
+    number,
+    protocol,
+    sentence,
+    span,
+    verdict,
+)
 
 RANKING_METRICS = ("recall@10", "ndcg@10", "hit@10", "mrr")
 HEADLINE = {"next_item": "ndcg@10", "retention": "auc"}
@@ -108,7 +118,8 @@ def _head(name: str, found: HeadReport) -> Iterable[str]:
 def _learning(report: Report) -> str:
     if not report.history:
         return ""
-    return _section("Training", plots.learning_curves(report.history))
+    plot = plots.learning_curves(report.history)
+    return _section("Training", f'<div class="pair">{plot}<p class="note">{CURVES}</p></div>')
 
 
 def _table(table: Comparison, metrics: Iterable[str]) -> str:

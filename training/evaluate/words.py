@@ -92,11 +92,18 @@ def protocol(report: Report) -> list[str]:
         ]
     if report.heads:
         lines.append(
-            "Thresholds are chosen on validation (highest F1) for the model and for each floor; "
-            "probabilities of the model are calibrated on validation. Floors learn from training "
+            "The model and each floor are treated alike: calibrated on validation (Platt), and "
+            "called a yes from the threshold with the highest F1 there. Floors learn from training "
             "rows alone."
         )
     return lines
+
+
+CURVES = (
+    "Both losses add up the tasks by their weights. Splits hold the tasks in different shares, so "
+    "the two curves may stand at different heights; what counts is where validation stops falling. "
+    "The ring marks the epoch that was kept."
+)
 
 
 def limits(report: Report) -> list[str]:
