@@ -180,6 +180,7 @@ def _open(path: Path) -> sqlite3.Connection:
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
+            # A power cut may take the last rows, never the file; ``materialize`` brings them back.
             connection.execute("PRAGMA synchronous = NORMAL")
             return connection
         except sqlite3.OperationalError:

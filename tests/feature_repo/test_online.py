@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -124,6 +125,17 @@ def test_reads_are_in_the_order_asked_with_none_for_the_unknown(tmp_path):
     }
     assert store.read(config, ["one"], []) == {"one": []}
     assert store.online_read(config, view(), [key(who="nobody")]) == [(None, None)]
+
+
+def test_many_keys_are_looked_up_by_index_in_several_statements(tmp_path):
+    """A plan that compares every row with every key takes minutes here, a look-up half a second."""
+    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+    asked = [f"u{n}" for n in range(25_000)]
+    store.write(config, "view", [(who, 1, 1, {"who": who}) for who in asked])
+    began = time.process_time()
+    found = store.read(config, ["view"], asked)["view"]
+    assert time.process_time() - began < 10
+    assert [row[2]["who"] for row in found] == asked
 
 
 def test_only_requested_features_are_read_and_a_new_feature_is_null(tmp_path):
