@@ -111,7 +111,7 @@ class Bundle:
         if missing := [key for key in KEYS[kind] if key not in content]:
             raise ValueError(f"a bundle of kind {kind!r} needs {', '.join(missing)}")
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({key: np.ascontiguousarray(w) for key, w in weights.items()}, folder / WEIGHTS)
+        save_file({key: np.asarray(w, order="C") for key, w in weights.items()}, folder / WEIGHTS)
         (folder / CARD).write_text(card, encoding="utf-8")
         files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
         files.pop(MANIFEST, None)

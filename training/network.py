@@ -79,6 +79,7 @@ class UserEncoder(nn.Module):
             nn.Linear(2 * width, width),
         )
         self.vector = nn.Linear(width, width)
+        self.taste = nn.Linear(width, 1)
         self.copy = CopyHead(width)
         self.heads = nn.ModuleDict()
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
@@ -89,13 +90,20 @@ class UserEncoder(nn.Module):
         now_B1 = signed_log(time_to_now_B).unsqueeze(1)
         known_BX = torch.cat([encoded.last_BW, now_B1, scalars_BF], dim=1)
         readout_BR = encoded.last_BW + self.readout(known_BX)
-        vector_BW = F.normalize(self.vector(readout_BR), dim=1) / self.log_temperature.exp()
         real_BL = (history.kind_BL > 0).to(readout_BR.dtype)
+        vector_BW = self.vector(readout_BR) + self._taste(history, encoded, real_BL)
+        vector_BW = F.normalize(vector_BW, dim=1) / self.log_temperature.exp()
         copy_BL = self.copy(encoded, readout_BR, time_to_now_B, real_BL)
         features_BX = torch.cat([readout_BR, now_B1, scalars_BF], dim=1)
         logits = [head(features_BX) for head in self.heads.values()]
         empty = readout_BR.new_zeros(readout_BR.shape[0], 0)
         return User(vector_BW, copy_BL, torch.cat([empty, *logits], dim=1))
+
+    def _taste(self, history: History, encoded: Encoded, real_BL: Tensor) -> Tensor:
+        """A mean (B, W) of the history's item vectors: what is like what was bought is near."""
+        weight_BL = F.softplus(self.taste(encoded.token_BMW[:, 1:]).squeeze(2)) * real_BL
+        weight_BL = weight_BL / weight_BL.sum(dim=1, keepdim=True).clamp(min=1e-6)
+        return (weight_BL.unsqueeze(2) * history.vector_BLW).sum(dim=1)
 
 
 class Network(nn.Module):

