@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from random import Random
 from types import SimpleNamespace
 
 import pandas as pd
@@ -162,6 +163,24 @@ def test_every_spine_row_gets_what_the_oracle_gives(
         )
         assert row["listed__num"] == [value[3] for value in last]
         assert row["listed__word"] == [value[4] for value in last]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lists_skip_late_rows_however_many_lie_between(tmp_path, seed):
+    random = Random(seed)
+    times = [random.randrange(60) for _ in range(400)]
+    delays = [random.choice([0, 0, 1, 20, 60]) for _ in times]
+    rows = [
+        (random.choice("abz"), at, at + delay, random.randrange(3), f"w{place}")
+        for place, (at, delay) in enumerate(zip(times, delays, strict=True))
+    ]
+    write(tmp_path / "rows.parquet", rows)
+    pairs = [(random.choice("abcz"), random.randrange(120)) for _ in range(150)]
+    many = view("many", "rows.parquet", collected=True)
+    found = historical(tmp_path, [many], spine_of(pairs), filter_by_created_timestamp=True)
+    assert found["many__word"].to_list() == [
+        [row[4] for row in known(rows, key, at, only_created=True)[-LAST:]] for key, at in pairs
+    ]
 
 
 def pull(folder, *, collected, latest, **span) -> pl.DataFrame:
