@@ -112,13 +112,12 @@ def find_regular() -> str:
 
 
 def show_items(title: str, items: list[dict[str, Any]], before: list[str] | None = None) -> None:
-    """Recommended items as a table, with their rank of before where there is one."""
-    table = Table("rank", "was", "item", "text", "why", title=title)
-    for item in items[:5]:
-        was = "" if before is None else "-"
-        if before and item["item_id"] in before:
-            was = str(before.index(item["item_id"]) + 1)
-        table.add_row(str(item["rank"]), was, item["item_id"], item["text"], item["reason"])
+    """Recommended items as a table, with their rank of before when that is given."""
+    ranks = {item_id: str(rank) for rank, item_id in enumerate(before or [], 1)}
+    table = Table("rank", *(["before"] if ranks else []), "item", "text", "why", title=title)
+    for item in items:
+        was = [ranks.get(item["item_id"], "-")] if ranks else []
+        table.add_row(str(item["rank"]), *was, item["item_id"], item["text"], item["reason"])
     console.print(table)
 
 
@@ -135,7 +134,7 @@ def converse(story: Story, service: Service, user_id: str) -> None:
     wanted = {"user_id": user_id, "num_items": 100}
     with story.step("One shopper: recommendations, risk, decision") as results:
         before = service.ask("POST", "/recommend", wanted)["items"]
-        show_items(f"what {user_id} will want next", before)
+        show_items(f"what {user_id} will want next", before[:5])
         risk = service.ask("POST", "/predict", {"user_id": user_id})
         for head, probability in risk["probabilities"].items():
             console.print(f"  {head} {probability:.2f}: {risk['reasons'][head]}")
@@ -147,7 +146,8 @@ def converse(story: Story, service: Service, user_id: str) -> None:
         item = before[min(49, len(before) - 1)]
         service.ask("POST", "/events", happened("purchase", user_id, item))
         after = service.ask("POST", "/recommend", wanted)["items"]
-        show_items("after the event", after, [each["item_id"] for each in before])
+        same = [each for each in after[5:] if each["item_id"] == item["item_id"]]
+        show_items("after it", after[:5] + same, [each["item_id"] for each in before])
         ranks = {each["item_id"]: each["rank"] for each in after}
         results.append(f"{item['item_id']}: rank {item['rank']}, then {ranks.get(item['item_id'])}")
         new = service.ask("POST", "/predict", {"user_id": user_id})["probabilities"]
@@ -187,7 +187,7 @@ def main() -> None:
     console.print(story.table())
     console.print(f"The report, with plots: {folder / 'report.html'}", soft_wrap=True)
     if told.keep:
-        console.print(f"The server still runs: {service.base_url}docs")
+        console.print(f"The server still runs: {service.address}/docs")
         console.print(f"  kill {service.process.pid} ends it")
     else:
         console.print("To serve it again, and try it on http://127.0.0.1:3000/docs :")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from rich.console import Console
@@ -80,7 +80,7 @@ def run(*command: str) -> str:
     return "".join(said)
 
 
-class Service(httpx.Client):
+class Service:
     """A running ``bentoml serve`` on a free port of this machine; closing ends it.
 
     Raises
@@ -93,7 +93,8 @@ class Service(httpx.Client):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        super().__init__(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        self.address = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(base_url=self.address, timeout=30)
         command = ["bentoml", "serve", "serving.service:Nudge", "--port", port]
         console.print(f"$ {' '.join(command)}", style="cyan")
         self._log, self._kept = HOME / "serve.log", False
@@ -107,7 +108,7 @@ class Service(httpx.Client):
         """Send a request, show it, and give the answer."""
         shown = "" if body is None else json.dumps(body)
         console.print(f"{method} {path} {shown}", markup=False, style="cyan", soft_wrap=True)
-        return self.request(method, path, json=body).raise_for_status().json()
+        return self._client.request(method, path, json=body).raise_for_status().json()
 
     def keep(self) -> None:
         """Let the server run on when this is closed."""
@@ -115,13 +116,15 @@ class Service(httpx.Client):
 
     def close(self) -> None:
         """End the server, by its own process id, unless it is to be kept."""
-        super().close()
+        self._client.close()
         if not self._kept:
             self.process.terminate()
             self.process.wait(30)
 
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _wait(self) -> None:
@@ -134,6 +137,6 @@ class Service(httpx.Client):
 
     def _answers(self) -> bool:
         try:
-            return self.get("/ready").is_success
+            return self._client.get("/ready").is_success
         except httpx.TransportError:
             return False
