@@ -27,7 +27,6 @@ def init() -> None:
     from feature_repo.warehouse import Warehouse
 
     settings = Settings()
-    settings.export()
     warehouse = Warehouse(settings.warehouse)
     warehouse.migrate()
     if not (settings.offline_path / "user_state.parquet").exists():

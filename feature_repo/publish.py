@@ -56,14 +56,14 @@ def materialize(
     return start, end
 
 
-def refresh_items(warehouse: Warehouse, settings: Settings, clock: Clock) -> int:
-    """Write the online rows of all items as of the last midnight; gives the number of items."""
+def refresh_items(warehouse: Warehouse, settings: Settings, clock: Clock) -> list[str]:
+    """Write the online rows of all items as of the last midnight; gives their ids."""
     midnight = clock.now() // DAY * DAY
     rows = item_rows(warehouse.events(known_before=midnight))
     state = rows.state.unique("item_id", keep="last", maintain_order=True)
     _write(settings, "item_state", _packed(state, "item_id"))
     _write(settings, "item_days", _packed(_last(rows.days, "item_id", DAYS_KEPT), "item_id"))
-    return state.height
+    return state["item_id"].to_list()
 
 
 def record(
@@ -76,10 +76,8 @@ def record(
     between the two, the next event of that shopper or ``materialize`` heals the online rows.
     """
     report = ingest(warehouse, frame, source=source, now=clock.now(), detail=True)
-    refused = [event_id for event_id, _ in report.rejects]
-    kept = frame.filter(pl.col("event_id").is_in(refused).not_())
-    Ledger(warehouse).attach_outcomes(kept)
-    refresh(warehouse, kept["user_id"].drop_nulls().unique().to_list(), settings)
+    Ledger(warehouse).attach_outcomes(frame)
+    refresh(warehouse, frame["user_id"].drop_nulls().unique().to_list(), settings)
     return report
 
 

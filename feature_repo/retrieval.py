@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,27 @@ DERIVED: dict[str, Callable[[derive.Columns], dict[str, derive.Floats]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What the registry says of a feature service."""
+
+    key: str
+    views: dict[str, list[str]]
+    """Stored view to its fields: those the service names and those its derived views need."""
+    derived: tuple[str, ...]
+    references: tuple[str, ...]
+    """``view:feature`` of every feature."""
+    schema: dict[str, str]
+    """Feature name to type, in order."""
+
+
 @lru_cache(maxsize=8)
 def open_store(settings: Settings) -> FeatureStore:
     """The Feast store of this shop; one per process and settings."""
-    settings.export()
     from feast import FeatureStore
 
-    return FeatureStore(fs_yaml_file=Path(__file__).with_name("feature_store.yaml"))
+    with settings.exported():
+        return FeatureStore(fs_yaml_file=Path(__file__).with_name("feature_store.yaml"))
 
 
 def packed_store(store: FeatureStore) -> PackedOnlineStore:
@@ -63,18 +78,18 @@ def point_in_time(
     ValueError
         When the key or ``event_timestamp`` is missing or null.
     """
-    store = open_store(settings or Settings())
-    found = _service(store, service)
-    names = schema(service, settings)
-    _check_spine(spine, _join_key(store, found))
+    settings = settings or Settings()
+    found = resolve(service, settings)
+    _check_spine(spine, found.key)
     asked = pl.col("event_timestamp").cast(pl.Datetime("us", "UTC"))
     rows = spine.with_columns(asked, asked_at=asked.cast(pl.Int64))
-    keys = rows.select(_join_key(store, found), "event_timestamp", "asked_at").to_pandas()
-    parts = [_historical(store, keys, refs) for refs in _by_cost(_references(found)) if refs]
-    columns = {name: part[name] for part in parts for name in part.columns if name in names}
+    keys = rows.select(found.key, "event_timestamp", "asked_at").to_pandas()
+    store = open_store(settings)
+    parts = [_historical(store, keys, refs) for refs in _by_cost(found.references) if refs]
+    columns = {name: part[name] for part in parts for name in part.columns if name in found.schema}
     return spine.with_columns(
         columns[name].cast(_polars_type(kind), strict=True).alias(name)
-        for name, kind in names.items()
+        for name, kind in found.schema.items()
     )
 
 
@@ -86,40 +101,59 @@ def online(
     Columns equal those of :func:`point_in_time`; a key never written has null scalars and empty
     lists. One row per key, in order.
     """
-    store = open_store(settings or Settings())
-    found = _service(store, service)
-    key = _join_key(store, found)
-    views = _state_views(store, found)
-    rows = packed_store(store).read(store.config, list(views), list(keys))
+    settings = settings or Settings()
+    store, found = open_store(settings), resolve(service, settings)
+    rows = packed_store(store).read(store.config, list(found.views), list(keys))
     columns: dict[str, Any] = {
         field: [None if row is None else row[2].get(field) for row in rows[view]]
-        for view, fields in views.items()
+        for view, fields in found.views.items()
         for field in fields
     }
     inputs = _numeric(columns) | {"asked_at": derive.scalars([asked_at] * len(keys))}
-    for projection in found.feature_view_projections:
-        if projection.name in DERIVED:
-            columns |= DERIVED[projection.name](inputs)
-    names = schema(service, settings)
-    return pl.DataFrame({key: list(keys)}, schema={key: pl.String}).with_columns(
-        _series(name, columns[name], _polars_type(kind)) for name, kind in names.items()
+    for name in found.derived:
+        columns |= DERIVED[name](inputs)
+    return pl.DataFrame({found.key: list(keys)}, schema={found.key: pl.String}).with_columns(
+        _series(name, columns[name], _polars_type(kind)) for name, kind in found.schema.items()
     )
 
 
 def schema(service: str, settings: Settings | None = None) -> dict[str, str]:
     """Feature name to type, in the order of `service` in the registry."""
-    found = _service(open_store(settings or Settings()), service)
-    return {
-        feature.name: str(feature.dtype)
-        for projection in found.feature_view_projections
-        for feature in projection.features
-    }
+    return dict(resolve(service, settings or Settings()).schema)
 
 
 def schema_hash(services: Sequence[str], settings: Settings | None = None) -> str:
     """A short fingerprint of what the registry says of `services`: the feature version."""
     text = json.dumps({service: schema(service, settings) for service in services})
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=16)
+def resolve(service: str, settings: Settings) -> Resolved:
+    """What the registry says of `service`, looked up once per process: a look-up costs 10 ms.
+
+    A running process keeps the schema it began with, as a model keeps the one it learnt from.
+
+    Raises
+    ------
+    ValueError
+        When the registry has no such service.
+    """
+    store = open_store(settings)
+    projections = _service(store, service).feature_view_projections
+    views: dict[str, list[str]] = {}
+    for projection in projections:
+        for source in _sources(store, projection):
+            fields = views.setdefault(source.name, [])
+            fields += [f.name for f in source.features if f.name not in fields]
+    features = [(projection.name, f) for projection in projections for f in projection.features]
+    return Resolved(
+        key=store.get_feature_view(next(iter(views)), allow_registry_cache=True).join_keys[0],
+        views=views,
+        derived=tuple(p.name for p in projections if p.name in DERIVED),
+        references=tuple(f"{view}:{feature.name}" for view, feature in features),
+        schema={feature.name: str(feature.dtype) for _, feature in features},
+    )
 
 
 def _service(store: FeatureStore, name: str) -> FeatureService:
@@ -133,35 +167,15 @@ def _service(store: FeatureStore, name: str) -> FeatureService:
         ) from error
 
 
-def _join_key(store: FeatureStore, service: FeatureService) -> str:
-    views = _state_views(store, service)
-    view = store.get_feature_view(next(iter(views)), allow_registry_cache=True)
-    return view.join_keys[0]
+def _sources(store: FeatureStore, projection: Any) -> list[Any]:
+    """The stored views that a part of a service is read from."""
+    if projection.name not in DERIVED:
+        return [projection]
+    derived = store.get_on_demand_feature_view(projection.name)
+    return list(derived.source_feature_view_projections.values())
 
 
-def _state_views(store: FeatureStore, service: FeatureService) -> dict[str, list[str]]:
-    """Stored view to its fields: those the service names and those its derived views need."""
-    views: dict[str, list[str]] = {}
-    for projection in service.feature_view_projections:
-        sources = [projection]
-        if projection.name in DERIVED:
-            derived = store.get_on_demand_feature_view(projection.name)
-            sources = list(derived.source_feature_view_projections.values())
-        for source in sources:
-            fields = views.setdefault(source.name, [])
-            fields += [f.name for f in source.features if f.name not in fields]
-    return views
-
-
-def _references(service: FeatureService) -> list[str]:
-    return [
-        f"{projection.name}:{feature.name}"
-        for projection in service.feature_view_projections
-        for feature in projection.features
-    ]
-
-
-def _by_cost(references: list[str]) -> tuple[list[str], list[str]]:
+def _by_cost(references: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split: what passes through pandas for its derivation, and what stays Arrow throughout."""
     derived = [ref for ref in references if ref.split(":")[0] in DERIVED]
     return derived, [ref for ref in references if ref not in derived]

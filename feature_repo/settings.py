@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -52,15 +54,25 @@ class Settings(BaseSettings):
         """SQLite file of the online store."""
         return self.home.resolve() / "online.db"
 
-    def export(self) -> None:
-        """Put the addresses that ``feature_store.yaml`` names into the environment.
+    @contextmanager
+    def exported(self) -> Iterator[None]:
+        """The environment that ``feature_store.yaml`` names, for as long as the block runs.
 
-        Feast expands ``${VAR}`` from the environment and leaves an unset one as literal text.
+        Feast expands ``${VAR}`` from the environment when it opens a store, and leaves an unset
+        one as literal text. Afterwards the environment is as before: another shop may follow.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        os.environ["NUDGE_HOME"] = str(self.home.resolve())
-        os.environ["NUDGE_REGISTRY_URL"] = self.registry
-        os.environ["NUDGE_HISTORY_LENGTH"] = str(self.history_length)
+        names = {"NUDGE_HOME": str(self.home.resolve()), "NUDGE_REGISTRY_URL": self.registry}
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update(names)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 class Clock(Protocol):

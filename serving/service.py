@@ -21,7 +21,6 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from feature_repo import retrieval
-from feature_repo.events import NEEDS_ITEM
 from feature_repo.ledger import Ledger
 from feature_repo.settings import Settings, SystemClock
 from feature_repo.warehouse import Warehouse
@@ -118,9 +117,7 @@ def make_catalogue(
     """All items as of the midnight `as_of`, with their online rows brought up to it."""
     from feature_repo.publish import refresh_items
 
-    refresh_items(warehouse, settings, clock)
-    known = warehouse.events(kinds=NEEDS_ITEM, known_before=as_of)
-    item_ids = known["item_id"].drop_nulls().unique().sort().to_list()
+    item_ids = sorted(refresh_items(warehouse, settings, clock))
     service = str(predictor.bundle.manifest["item_service"])
     frame = retrieval.online(item_ids, service, as_of, settings)
     catalogue = build(frame, predictor.spec, predictor, as_of)

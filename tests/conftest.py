@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# A developer's own shop must not reach into the tests.
+for name in [name for name in os.environ if name.startswith("NUDGE_") and name != "NUDGE_DATA"]:
+    del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["BENTOML_DO_NOT_TRACK"] = "true"
 os.environ["FEAST_USAGE"] = "False"
@@ -37,7 +40,6 @@ def shop_env(home: Path) -> dict[str, str]:
     return os.environ | {
         "NUDGE_HOME": str(home),
         "NUDGE_REGISTRY_URL": f"sqlite:///{home}/registry.db",
-        "NUDGE_HISTORY_LENGTH": "200",
         "FEAST_FS_YAML_FILE_PATH": str(ROOT / "feature_repo" / "feature_store.yaml"),
         "BENTOML_HOME": str(home.parent / f"{home.name}-bentoml"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

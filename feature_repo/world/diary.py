@@ -83,7 +83,7 @@ class Diary:
             named.gather(np.where(rows["item"] < 0, len(texts), rows["item"])).alias("named"),
             cited.gather(rows["user"]).alias("cited"),
         )
-        return rows.select(_event_columns(prefix, currency)).cast(dict(EVENT_SCHEMA))
+        return rows.select(_event_columns(prefix, currency)).cast(pl.Schema(EVENT_SCHEMA))
 
 
 def user_id(index: int) -> str:

@@ -28,7 +28,7 @@ def spine(key: str, ids: list[str], moments: list[int]) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def users(shop) -> list[str]:
-    return shop.warehouse.events()["user_id"].unique().sort().to_list()
+    return shop.warehouse.events(kinds=["purchase"])["user_id"].unique().sort().to_list()
 
 
 def test_the_services_name_what_derive_computes(shop):
