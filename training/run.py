@@ -209,20 +209,20 @@ class Run:
         return _replaced(self, {tuple(path.split(".")): text for path, text in settings.items()})
 
 
-def _replaced(config: Any, settings: dict[tuple[str, ...], str]) -> Any:
+def _replaced(config: Any, settings: dict[tuple[str, ...], str], above: str = "") -> Any:
     """`config` with each field (a path of names) set, all at once, to what its text stands for."""
     hints = get_type_hints(type(config))
     names = [f.name for f in fields(config)]
     changes: dict[str, Any] = {}
     for head, *rest in settings:
         if head not in names or (rest and not is_dataclass(getattr(config, head))):
-            unknown = ".".join([head, *rest])
+            unknown = above + ".".join([head, *rest])
             raise ValueError(f"there is no setting {unknown!r}; fields here: {', '.join(names)}")
         inner = {path[1:]: text for path, text in settings.items() if path[0] == head and rest}
         if inner:
-            changes[head] = _replaced(getattr(config, head), inner)
+            changes[head] = _replaced(getattr(config, head), inner, f"{above}{head}.")
         else:
-            changes[head] = _parsed(settings[(head,)], hints[head], head)
+            changes[head] = _parsed(settings[(head,)], hints[head], above + head)
     return replace(config, **changes)
 
 
