@@ -97,18 +97,19 @@ def show_floors(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def find_regular() -> str:
-    """A shopper with some orders, the last of them not long ago."""
+def find_regular() -> tuple[str, str]:
+    """A shopper with some orders, the last not long ago, and the lightest kind of event known."""
     import polars as pl
 
     from feature_repo.settings import Settings
     from feature_repo.warehouse import Warehouse
 
-    bought = Warehouse(Settings().warehouse).events(kinds=["purchase"])
-    orders = pl.col("order_id").n_unique()
+    events = Warehouse(Settings().warehouse).events(kinds=["cart", "purchase"])
+    kind = "cart" if "cart" in events["kind"] else "purchase"
+    bought, orders = events.filter(kind="purchase"), pl.col("order_id").n_unique()
     shoppers = bought.group_by("user_id").agg(orders, pl.col("event_at").max())
     regulars = shoppers.filter(pl.col("order_id").is_between(4, 12)).sort("event_at", "user_id")
-    return str(regulars["user_id"][int(0.7 * regulars.height)])
+    return str(regulars["user_id"][int(0.7 * regulars.height)]), kind
 
 
 def show_items(title: str, items: list[dict[str, Any]], before: list[str] | None = None) -> None:
@@ -123,13 +124,14 @@ def show_items(title: str, items: list[dict[str, Any]], before: list[str] | None
 
 def happened(kind: str, user_id: str, item: dict[str, Any], **more: Any) -> dict[str, Any]:
     """An event of now, as a shop's site would send it."""
-    said = {"event_id": f"demo-{uuid.uuid4().hex}", "kind": kind, "user_id": user_id}
+    event_id = f"demo-{uuid.uuid4().hex}"
     if kind == "purchase":
-        more |= {"order_id": said["event_id"], "quantity": 1, "price": item["price"]}
-    return {**said, "item_id": item["item_id"], "event_at": None, **more}
+        more["order_id"] = event_id
+    more |= {"item_id": item["item_id"], "quantity": 1, "price": item["price"]}
+    return {"event_id": event_id, "kind": kind, "user_id": user_id, "event_at": None, **more}
 
 
-def converse(story: Story, service: Service, user_id: str) -> None:
+def converse(story: Story, service: Service, user_id: str, kind: str) -> None:
     """One shopper: answers, an event that changes them, an outcome found again."""
     wanted = {"user_id": user_id, "num_items": 100}
     with story.step("One shopper: recommendations, risk, decision") as results:
@@ -144,12 +146,14 @@ def converse(story: Story, service: Service, user_id: str) -> None:
         results.append(f"{decided['action']}, drawn with probability {decided['probability']:.2f}")
     with story.step("An event changes the next answer") as results:
         item = before[min(49, len(before) - 1)]
-        service.ask("POST", "/events", happened("purchase", user_id, item))
+        service.ask("POST", "/events", happened(kind, user_id, item))
         after = service.ask("POST", "/recommend", wanted)["items"]
         same = [each for each in after[5:] if each["item_id"] == item["item_id"]]
         show_items("after it", after[:5] + same, [each["item_id"] for each in before])
         ranks = {each["item_id"]: each["rank"] for each in after}
-        results.append(f"{item['item_id']}: rank {item['rank']}, then {ranks.get(item['item_id'])}")
+        moved = sum(ranks.get(each["item_id"]) != each["rank"] for each in before[:20])
+        results.append(f"{kind} of {item['item_id']}: {moved} of the first 20 change their rank,")
+        results.append(f"its own from {item['rank']} to {ranks.get(item['item_id'], 'over 100')}")
         new = service.ask("POST", "/predict", {"user_id": user_id})["probabilities"]
         results += [
             f"{head} {risk['probabilities'][head]:.2f}, then {new[head]:.2f}" for head in new
@@ -180,7 +184,7 @@ def main() -> None:
         ready = service.ask("GET", "/ready")
         results.append(f"{ready['num_items']:,} items as of {ready['catalogue_at'][:10]}")
     with service:
-        converse(story, service, find_regular())
+        converse(story, service, *find_regular())
         if told.keep:
             service.keep()
     console.print()

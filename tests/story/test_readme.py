@@ -1,7 +1,8 @@
 """Each command of README.md, in its order, on the small simulated shop that it makes itself.
 
 Left out: the targets of make that would run this very test, and what only prepares a terminal.
-Servers get free ports and are ended by their own process id; all else runs as it is printed.
+Servers get free ports and are ended by their own process id; all else runs as it is printed. The
+Ray cluster takes minutes, so its commands run with `make test-long`.
 """
 
 from __future__ import annotations
@@ -71,7 +72,6 @@ class Terminal:
         self.folder = folder
         self.environment = environment(folder / "home")
         self.port, ray_port, self.dashboard = free_port(), free_port(), free_port()
-        self.environment["RAY_ADDRESS_OF_JOBS"] = f"http://127.0.0.1:{self.dashboard}"
         self.rewritten = {
             r"localhost:3000|--port 3000": lambda found: found[0].replace("3000", str(self.port)),
             r"^curl -s": "curl -sS --fail-with-body --max-time 60",
@@ -124,7 +124,7 @@ class Terminal:
         process = self.running.pop(name)
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(10)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
@@ -154,7 +154,13 @@ def terminal(tmp_path_factory) -> Iterator[Terminal]:
         reader.end(name)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[pytest.mark.long] if command.startswith("ray ") else [])
+        for command in COMMANDS
+    ],
+)
 def test_a_command_of_the_readme_works(terminal, command):
     said = terminal.enter(command)
     if command.startswith("curl"):
