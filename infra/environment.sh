@@ -13,7 +13,7 @@ export NUDGE_HOME
 
 # feature_store.yaml names the registry by this variable. An address that we derived ourselves
 # follows NUDGE_HOME when another home is activated in the same shell; one that you set stays.
-if [ "${NUDGE_REGISTRY_URL:-}" = "${_NUDGE_DERIVED_REGISTRY_URL:-}" ]; then
+if [ -z "${NUDGE_REGISTRY_URL:-}" ] || [ "$NUDGE_REGISTRY_URL" = "${_NUDGE_DERIVED_REGISTRY_URL:-}" ]; then
     export NUDGE_REGISTRY_URL="sqlite:///$NUDGE_HOME/registry.db"
     export _NUDGE_DERIVED_REGISTRY_URL="$NUDGE_REGISTRY_URL"
 fi
@@ -25,7 +25,7 @@ export FEAST_USAGE="${FEAST_USAGE:-False}"
 
 # `bentoml build` copies its folder and never ends when the model store lies inside it.
 _nudge_hash="$(printf %s "$NUDGE_HOME" | cksum | cut -d ' ' -f 1)"
-if [ "${BENTOML_HOME:-}" = "${_NUDGE_DERIVED_BENTOML_HOME:-}" ]; then
+if [ -z "${BENTOML_HOME:-}" ] || [ "$BENTOML_HOME" = "${_NUDGE_DERIVED_BENTOML_HOME:-}" ]; then
     export BENTOML_HOME="${XDG_DATA_HOME:-$HOME/.local/share}/nudge/$_nudge_hash/bentoml"
     export _NUDGE_DERIVED_BENTOML_HOME="$BENTOML_HOME"
 fi
