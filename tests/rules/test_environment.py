@@ -1,4 +1,4 @@
-"""What activating .venv puts into a shell: addresses that belong together, and nobody's overruled."""
+"""Activating .venv gives a shell addresses that belong together, and overrules nobody."""
 
 from __future__ import annotations
 
