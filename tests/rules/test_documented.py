@@ -161,3 +161,12 @@ def test_every_page_is_in_the_index():
         if page.name != "README.md" and f"({page.relative_to(ROOT / 'docs')})" not in index
     ]
     assert not missing
+
+
+def test_the_quick_start_gives_only_commands_that_the_readme_gives_too():
+    # The README's commands are run by tests/story; so these work as well.
+    def commands_of(page: Path) -> set[str]:
+        blocks = [body for language, body in FENCE.findall(page.read_text()) if language == "bash"]
+        return {line.strip() for body in blocks for line in body.splitlines() if line.strip()}
+
+    assert commands_of(ROOT / "docs" / "quickstart.md") <= commands_of(ROOT / "README.md")
