@@ -18,6 +18,7 @@ from typing import Any, Self
 import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 ROOT = Path(__file__).parent
 HOME = Path(os.environ.get("NUDGE_HOME", ROOT / ".nudge")).resolve()
@@ -60,7 +61,7 @@ def run(*command: str) -> str:
     console.print(f"$ {shown}", markup=False, style="cyan", soft_wrap=True)
     said: list[str] = []
     surroundings = os.environ | {"COLUMNS": str(console.width - 2), "PYTHONUNBUFFERED": "1"}
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as complaints, console.status("working"):
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -71,8 +72,8 @@ def run(*command: str) -> str:
         )
         assert process.stdout is not None
         for line in process.stdout:
-            said.append(line)
-            console.print(f"  {line.rstrip()}", markup=False, style="dim", soft_wrap=True)
+            said.append(Text.from_ansi(line.rstrip("\n")).plain + "\n")
+            console.print(f"  {said[-1]}", end="", markup=False, style="dim", soft_wrap=True)
         if process.wait():
             complaints.seek(0)
             console.print(complaints.read()[-4000:], markup=False)
