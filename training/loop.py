@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from training.datasets.batches import Dataset
 from training.datasets.encode import Ints
+from training.methods.average import Average
 from training.methods.gradients import average_gradients, learning_rate, make_optimizer
 from training.models.batch import Batch, Catalogue
 from training.network import State, learnt_state, load_state, prepare
@@ -55,6 +56,7 @@ class Training:
         self.network = prepare(run, dataset, start).to(runtime.device)
         self.optimizer = make_optimizer(self.network, run.optim)
         self.text_vectors_ND = torch.as_tensor(np.array(dataset.text_vectors)).to(runtime.device)
+        self.average = Average(self.network, run.optim.averaging)
         self.progress = Progress()
         self.best: State = learnt_state(self.network)
         if (folder := runtime.checkpoint()) is not None:
@@ -68,7 +70,8 @@ class Training:
             self.progress.epoch += 1
             metrics = {"train_loss": train_loss, "num_examples": num_examples}
             if self.runtime.rank == 0:
-                metrics |= self._validate()
+                with self.average.applied(self.network):
+                    metrics |= self._validate()
             metrics["seconds"] = time.perf_counter() - started
             self._report(metrics)
 
@@ -117,6 +120,7 @@ class Training:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.run.optim.clip_norm)
         self.optimizer.step()
         self.progress.step += 1
+        self.average.update(self.network, self.progress.step)
         for method in self.run.methods:
             method.after_step(self.network)
         return float(sums[0]), num
@@ -199,6 +203,7 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(learnt_state(self.network), folder / "last.safetensors")
         save_file(self.best, folder / "best.safetensors")
+        save_file(self.average.values, folder / "average.safetensors")
         torch.save(self.optimizer.state_dict(), folder / "optimizer.pt")
         if self._changes_text():
             torch.save(self.text_vectors_ND.cpu(), folder / "text_vectors.pt")
@@ -207,6 +212,7 @@ class Training:
     def _load(self, folder: Path) -> None:
         load_state(self.network, load_file(folder / "last.safetensors"))
         self.best = load_file(folder / "best.safetensors")
+        self.average.load(load_file(folder / "average.safetensors"))
         self.optimizer.load_state_dict(torch.load(folder / "optimizer.pt"))
         if self._changes_text():
             self.text_vectors_ND.copy_(torch.load(folder / "text_vectors.pt"))

@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, Self, get_type_hints
 
 from training.methods import METHODS, Full, Method
+from training.methods.gradients import OptimConfig
+from training.models.config import ModelConfig, check_positive
+
+__all__ = ["SIZES", "Calendar", "ModelConfig", "OptimConfig", "Run"]
 
 DAY = 86_400_000_000
 SIZES = ("tiny", "small", "base")
@@ -39,7 +43,7 @@ class Calendar:
                 f"calendar: train_end {self.train_end} <= valid_end {self.valid_end} < test_end "
                 f"{self.test_end} does not hold"
             )
-        _check_positive(self, "horizon_days", "snapshot_every_days")
+        check_positive(self, "horizon_days", "snapshot_every_days")
 
     @classmethod
     def from_span(cls, first: int, last: int, horizon_days: int = 90) -> Self:
@@ -89,55 +93,6 @@ class Calendar:
     def refit(self) -> Calendar:
         """The calendar that trains on everything closed before the test; no validation is left."""
         return replace(self, train_end=self.valid_end)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelConfig:
-    """Shape of the network."""
-
-    width: int = 64
-    """Width of item vectors, user vectors and behaviour tokens."""
-    num_layers: int = 2
-    num_heads: int = 2
-    dropout: float = 0.2
-    text_width: int = 384
-    """Width of the text encoder's vectors."""
-    temperature: float = 0.07
-    """Start value of the learnt temperature of the cosine softmax."""
-    max_history: int = 200
-    """Behaviours the network looks back; older ones are cut."""
-
-    def __post_init__(self) -> None:
-        _check_positive(
-            self, "width", "num_layers", "num_heads", "text_width", "temperature", "max_history"
-        )
-        if self.width % self.num_heads:
-            raise ValueError(
-                f"model: width {self.width} is no multiple of num_heads {self.num_heads}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"model: dropout is {self.dropout}; it must lie in [0, 1)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptimConfig:
-    """How long and how fast parameters move (AdamW, warm-up, cosine)."""
-
-    num_epochs: int = 6
-    max_steps: int | None = None
-    """Stop after so many steps, in the middle of an epoch if need be; None = all epochs."""
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    num_warmup_steps: int = 20
-    clip_norm: float = 1.0
-    """Gradients longer than this are shortened to it."""
-    max_positions: int = 8192
-    """Behaviours in one batch, padding included."""
-
-    def __post_init__(self) -> None:
-        _check_positive(self, "num_epochs", "learning_rate", "clip_norm", "max_positions")
-        if self.max_steps is not None:
-            _check_positive(self, "max_steps")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,12 +196,3 @@ def _parsed(text: str, hint: Any, whole: str) -> Any:
     if type(value) is not accepted:
         raise ValueError(f"setting {whole!r} cannot be {text!r}; it takes {hint}")
     return value
-
-
-def _check_positive(config: Any, *names: str) -> None:
-    """Raise a ``ValueError`` that names the first of `names` that is not above zero."""
-    for name in names:
-        value = getattr(config, name)
-        if not value > 0:
-            kind = type(config).__name__
-            raise ValueError(f"{kind}: {name} is {value}; it must be above 0")

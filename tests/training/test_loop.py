@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tests.training import synthetic
 from training.export import predict
 from training.loop import Training, train
+from training.methods.average import Average
 from training.methods.gradients import average_gradients, learning_rate
 from training.metrics.probability import auc
 from training.network import Network, load_state
@@ -151,6 +152,38 @@ def test_a_gradient_is_the_mean_over_examples():
     layer(torch.ones(8, 3)).sum().backward()
     assert average_gradients(layer, torch.tensor([1.0, 8.0]), world=1) == 8
     torch.testing.assert_close(layer.weight.grad, torch.ones(1, 3))
+
+
+def test_the_average_follows_the_weights_and_is_put_in_and_out():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    average = Average(layer, decay=0.5)
+    values = [1.0, 2.0, 4.0]
+    expected = layer.weight.item()
+    for step, value in enumerate(values, 1):
+        layer.weight.data.fill_(value)
+        average.update(layer, step)
+        decay = min(0.5, step / (9 + step))
+        expected = decay * expected + (1 - decay) * value
+    with average.applied(layer):
+        assert layer.weight.item() == pytest.approx(expected)
+    assert layer.weight.item() == 4.0
+    last = Average(layer, decay=0.0)
+    layer.weight.data.fill_(7.0)
+    last.update(layer, 5)
+    assert last.values["weight"].item() == 7.0
+
+
+def test_an_epoch_draws_the_share_of_each_task_anew(dataset, tmp_path):
+    run = replace(RUN, task_shares=(1.0, 0.25))
+    training = Training(run, dataset, tmp_path, PlainRuntime(tmp_path / "c"))
+    task = dataset.examples("train").task
+    drawn = [training._drawn(epoch) for epoch in range(4)]
+    for rows in drawn:
+        assert (task[rows] == 0).sum() == (task == 0).sum()
+        assert 0.1 < (task[rows] == 1).mean() * len(rows) / (task == 1).sum() < 0.4
+    assert len({tuple(rows) for rows in drawn}) == 4
+    seen = sum(len(batch) for batch in training._batches(0))
+    assert seen == len(drawn[0])
 
 
 def worker(rank, world, port, data, out, run):

@@ -73,6 +73,7 @@ def test_settings_change_fields_by_their_path_all_at_once():
         {
             "tasks": '["retention"]',
             "task_weights": "[2.0]",
+            "task_shares": "[0.5]",
             "optim.num_epochs": "3",
             "optim.learning_rate": "1",
             "refit": "true",
@@ -80,7 +81,8 @@ def test_settings_change_fields_by_their_path_all_at_once():
             "text_encoder": "all-MiniLM-L6-v2:random",
         }
     )
-    expected = Run(name="x", tasks=("retention",), task_weights=(2.0,), refit=True)
+    one = {"tasks": ("retention",), "task_weights": (2.0,), "task_shares": (0.5,)}
+    expected = Run(name="x", refit=True, **one)
     optim = OptimConfig(num_epochs=3, learning_rate=1.0, max_steps=9)
     assert run == replace(expected, optim=optim, text_encoder="all-MiniLM-L6-v2:random")
 
@@ -112,6 +114,8 @@ def test_a_setting_that_cannot_be_is_refused_by_name(path, text):
         (lambda: OptimConfig(learning_rate=-1.0), "learning_rate is -1.0"),
         (lambda: Run(name="x", tasks=()), "tasks is empty"),
         (lambda: Run(name="x", task_weights=(1.0,)), "task_weights"),
+        (lambda: Run(name="x", task_shares=(1.0, 0.0)), "task_shares"),
+        (lambda: OptimConfig(averaging=1.0), "averaging is 1.0"),
         (lambda: Run(name="x", size="huge"), "huge"),
         (lambda: Calendar(train_end=5, valid_end=4, test_end=9), "train_end 5"),
         (lambda: Calendar(train_end=1, valid_end=2, test_end=3, horizon_days=0), "horizon_days"),

@@ -6,48 +6,55 @@ Next: ``method.py``.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
 import torch.distributed
 from torch import Tensor, nn
 
-
-class Pace(Protocol):
-    """The part of a run's ``OptimConfig`` that is needed here."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Highest rate, reached after the warm-up."""
-
-    @property
-    def weight_decay(self) -> float:
-        """Decay of matrices; biases and norms have none."""
-
-    @property
-    def num_warmup_steps(self) -> int:
-        """Steps of linear growth."""
-
-    @property
-    def max_steps(self) -> int | None:
-        """Steps in all, where they and not epochs end the run."""
+from training.models.config import check_positive
 
 
-def make_optimizer(network: nn.Module, pace: Pace) -> torch.optim.Optimizer:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimConfig:
+    """How long and how fast parameters move (AdamW, warm-up, cosine)."""
+
+    num_epochs: int = 3
+    max_steps: int | None = None
+    """Stop after so many steps, in the middle of an epoch if need be; None = all epochs."""
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    num_warmup_steps: int = 20
+    clip_norm: float = 1.0
+    """Gradients longer than this are shortened to it."""
+    averaging: float = 0.99
+    """Decay of the running average of weights that is validated and kept; 0 = the last step's."""
+    max_positions: int = 8192
+    """Behaviours in one batch, padding included."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, "num_epochs", "learning_rate", "clip_norm", "max_positions")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"optim: averaging is {self.averaging}; it must lie in [0, 1)")
+        if self.max_steps is not None:
+            check_positive(self, "max_steps")
+
+
+def make_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) over the parameters that move."""
     moving = [p for p in network.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in moving if p.ndim > 1], "weight_decay": pace.weight_decay},
+        {"params": [p for p in moving if p.ndim > 1], "weight_decay": optim.weight_decay},
         {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=pace.learning_rate)
+    return torch.optim.AdamW(groups, lr=optim.learning_rate)
 
 
-def learning_rate(pace: Pace, step: int, fraction: float) -> float:
+def learning_rate(optim: OptimConfig, step: int, fraction: float) -> float:
     """Rate of `step`: linear warm-up, then half a cosine over the `fraction` of the run done."""
-    done = fraction if pace.max_steps is None else step / pace.max_steps
-    warm = min(1.0, (step + 1) / (pace.num_warmup_steps + 1))
-    return pace.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+    done = fraction if optim.max_steps is None else step / optim.max_steps
+    warm = min(1.0, (step + 1) / (optim.num_warmup_steps + 1))
+    return optim.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
 
 
 def average_gradients(network: nn.Module, loss_and_num_2: Tensor, world: int) -> int:
