@@ -1,7 +1,7 @@
 # Five verbs. Each sets up .venv by itself; that needs Python 3.11 and make, nothing else.
 #   make demo    a shop from its files to a decision and its outcome, told on the terminal
 #   make test    every check, then every test
-#   make check   style, types and architecture: seconds, not minutes
+#   make check   style, types and architecture
 #   make fix     what ruff can mend by itself
 #   make bench   the measurements that stand in docs/
 # `make test-long` runs the tests that take minutes each; `make .venv` only sets up, `make clean`
