@@ -119,8 +119,9 @@ def test_an_unknown_path_and_a_wrong_method_are_refused_in_the_same_form(client)
 @pytest.mark.parametrize("path", ["/recommend", "/predict", "/decide"])
 def test_a_failing_feature_store_is_unavailable_without_its_trace(client, desk, figures, path):
     name = 'nudge_store_failures_total{store="features"}'
-    before = figures(client).get(name, 0.0)
     desk.fail["features"] = OSError("disk is gone at /secret/place")
+    client.post(path, json={"user_id": "ada"})
+    before = figures(client)[name]
     answer = client.post(path, json={"user_id": "ada"})
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"

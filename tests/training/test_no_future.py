@@ -125,7 +125,7 @@ def make(shop, calendar):
         reads = Reads(
             point_in_time=point_in_time,
             schema_hash=lambda services, settings: version,
-            text_encoder=lambda name, seed: (name, lambda texts: np.ones((len(texts), 4), "f4")),
+            text_encoder=lambda name, seed: ("ones", lambda texts: np.ones((len(texts), 4), "f4")),
         )
         run = Run(name="tiny", model=ModelConfig(text_width=4))
         return build(run, calendar, TASKS, shop.settings, reads)
