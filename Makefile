@@ -26,13 +26,13 @@ demo: $(READY)
 	@$(ENTER) python demo.py $(ARGS)
 
 test: lint
-	@$(ENTER) python -m pytest -q -m "not long" $(ARGS)
+	@$(ENTER) python -m pytest -m "not long" $(ARGS)
 
 test-long: $(READY)
-	@$(ENTER) python -m pytest -q -m long $(ARGS)
+	@$(ENTER) python -m pytest -m long $(ARGS)
 
 check: lint
-	@$(ENTER) python -m pytest -q tests/rules
+	@$(ENTER) python -m pytest tests/rules
 
 lint: $(READY)
 	@$(ENTER) ruff check $(PYTHON_FILES)
