@@ -95,18 +95,8 @@ def _base(run: Run, home: Path) -> Base | None:
 def _settled(run: Run, settings: Settings, base: Base | None) -> Run:
     """`run` with its calendar, and with what it must share with the run it builds on."""
     if base is not None and run.warm_start:
-        shared = (
-            "tasks",
-            "task_weights",
-            "service",
-            "item_service",
-            "calendar",
-            "model",
-            "size",
-            "text_encoder",
-            "refit",
-        )
-        same = {name: getattr(base.run, name) for name in shared}
+        shared = "tasks task_weights service item_service calendar model size text_encoder refit"
+        same = {name: getattr(base.run, name) for name in shared.split()}
         return replace(run, warm_start=base.folder.name, **same)
     calendar = run.calendar
     if calendar is None:
