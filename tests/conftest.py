@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests import services
 
 ROOT = Path(__file__).parents[1]
 # A developer's own shop must not reach into the tests.
@@ -53,6 +56,54 @@ def run(*command: str, env: dict[str, str], cwd: Path = ROOT, timeout: float = 3
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[services.PostgresServer]:
+    """A PostgreSQL of this test run."""
+    yield from _running(services.why_no_postgres(), services.PostgresServer)
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[services.RedisServer]:
+    """A Redis of this test run."""
+    yield from _running(services.why_no_redis(), services.RedisServer)
+
+
+def _running(why_not: str | None, kind: type) -> Iterator:
+    if why_not is not None:
+        pytest.skip(why_not)
+    server = kind()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres) -> str:
+    """URL of an empty warehouse, which :meth:`PostgresServer.database` copies in no time."""
+    from feature_repo.warehouse import Warehouse
+
+    warehouse = Warehouse(postgres.database())
+    warehouse.migrate()
+    warehouse.engine.dispose()
+    return warehouse.url
+
+
+@pytest.fixture
+def postgres_url(postgres, migrated) -> Iterator[str]:
+    """URL of a fresh, migrated warehouse on PostgreSQL."""
+    url = postgres.database(template=migrated)
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def redis_url(redis) -> str:
+    """URL of a Redis database that nobody used before."""
+    return redis.database()
 
 
 @pytest.fixture(scope="session")
