@@ -7,7 +7,7 @@ store; ``parity``, ``doctor`` prove it; ``clock`` sets the shop's own time.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from feature_repo.settings import DAY, Settings, SystemClock, iso, microseconds
+
+if TYPE_CHECKING:
+    from feature_repo.parity import Parity
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -114,26 +117,46 @@ def materialize() -> None:
 @app.command()
 def parity(
     limit: Annotated[int | None, typer.Option(help="compare at most this many users")] = None,
+    replay: Annotated[
+        int | None, typer.Option(min=2, help="replay this many events in a scratch shop instead")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the replay")] = 0,
+    late: Annotated[float, typer.Option(min=0, max=1, help="share of late events")] = 0.05,
 ) -> None:
-    """Prove that offline rows equal online rows now, for every user and item."""
-    from feature_repo.parity import compare
-    from feature_repo.warehouse import Warehouse
+    """Prove that offline rows equal online rows: now, or at every step of a replay."""
+    from feature_repo.parity import compare_all
 
     settings = Settings()
-    events = Warehouse(settings.warehouse).events()
-    now = SystemClock(settings.home).now()
-    num_differences = 0
-    for service, column in (("shopper", "user_id"), ("item", "item_id")):
-        keys = events[column].drop_nulls().unique().sort().to_list()[:limit]
-        found = compare(keys, service, now, settings)
-        num_differences += found.num_differences
+    compared = (
+        compare_all(settings, SystemClock(settings.home).now(), limit)
+        if replay is None
+        else _replay(settings, replay, seed, late)
+    )
+    for service, found in compared.items():
         console.print(
-            f"{service}: {found.num_rows} rows x {found.num_features} features, "
+            f"{service}: {found.num_rows:,} rows x {len(found.features)} features, "
             f"{found.num_differences} differences"
         )
         for example in found.examples:
             console.print(f"  {example}", markup=False)
-    raise typer.Exit(1 if num_differences else 0)
+    raise typer.Exit(1 if any(found.num_differences for found in compared.values()) else 0)
+
+
+def _replay(settings: Settings, num: int, seed: int, late: float) -> dict[str, Parity]:
+    from feature_repo.replay import events_of, replay, scratch
+
+    events, whose = events_of(settings, num, seed)
+    console.print(f"{events.height:,} events {whose}, seed {seed}, {late:.1%} late")
+    with scratch(settings) as shop, _progress() as progress:
+        task = progress.add_task("replay", total=events.height)
+        report, compared = replay(
+            events, shop, seed=seed, late=late, progress=lambda num: progress.advance(task, num)
+        )
+    _print_report(report)
+    for service, found in compared.items():
+        rows = {name: found.differences.get(name, 0) for name in found.features}
+        _print_counts(f"{service}: of {found.num_rows:,} rows differ", rows)
+    return compared
 
 
 @app.command()

@@ -86,12 +86,16 @@ NEEDS_QUANTITY = ("purchase", "return", "cart")
 def check(frame: pl.DataFrame, now: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split `frame` into events that can be kept, clamped, and rejects with their `reason`.
 
-    An event up to 60 s later than it was received is clamped to that moment.
+    Nothing was received later than `now`, and an event up to 60 s later than it was received is
+    clamped to that moment: what is known now became known by now.
     """
     reasons = [pl.when(rule).then(pl.lit(reason)) for reason, rule in _rules(now).items()]
     judged = frame.with_columns(reason=pl.coalesce(*reasons, pl.lit(None, dtype=pl.String)))
     good = judged.filter(pl.col("reason").is_null()).drop("reason")
-    clamped = good.with_columns(event_at=pl.min_horizontal("event_at", "received_at"))
+    received = pl.min_horizontal("received_at", pl.lit(now))
+    clamped = good.with_columns(
+        event_at=pl.min_horizontal("event_at", received), received_at=received
+    )
     return clamped, judged.filter(pl.col("reason").is_not_null())
 
 
@@ -105,7 +109,7 @@ def _rules(now: int) -> dict[str, pl.Expr]:
     ]
     kind = pl.col("kind")
     line_value = pl.col("price_micros").cast(pl.Float64) * pl.col("quantity")
-    late = pl.col("event_at") > pl.col("received_at") + FUTURE_TOLERANCE
+    late = pl.col("event_at") > pl.min_horizontal("received_at", pl.lit(now)) + FUTURE_TOLERANCE
     return {
         "missing_event_id": _blank("event_id"),
         "no_user": _blank("user_id"),

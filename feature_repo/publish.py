@@ -82,15 +82,23 @@ def record(
 
 
 def refresh(warehouse: Warehouse, user_ids: list[str], settings: Settings) -> None:
-    """Write the online rows of `user_ids` as the warehouse knows them now."""
+    """Write the online rows of `user_ids` as the warehouse knows them now.
+
+    All rows of a shopper bear the stamp of the newest event. An increment's own stamp would not do:
+    when requests overtake each other an event may become known between two others, the newest
+    increment then moves back in time, and the online store, where the newer row wins, keeps the
+    row without that event.
+    """
     if not user_ids:
         return
     rows = user_rows(warehouse.events(user_ids=user_ids))
     state = rows.state.unique("user_id", keep="last", maintain_order=True)
+    newest = state.select("user_id", *STAMPS)
     days = _last(rows.days, "user_id", DAYS_KEPT)
     history = _last(rows.history, "user_id", settings.history_length).drop("event_id")
     for view, frame in {"user_state": state, "user_days": days, "user_history": history}.items():
-        _write(settings, view, _packed(frame, "user_id"))
+        stamped = frame.drop(STAMPS).join(newest, on="user_id")
+        _write(settings, view, _packed(stamped, "user_id"))
 
 
 Packed = Iterator[tuple[str, int, int, dict[str, Any]]]
