@@ -1,7 +1,7 @@
 """The verbs of the store: ``python -m feature_repo VERB``.
 
 ``init``, ``import``, ``simulate`` fill the warehouse; ``rollup``, ``materialize`` fill the feature
-store; ``parity``, ``doctor`` prove it; ``clock`` sets the shop's own time.
+store; ``features`` lists it, ``parity``, ``doctor`` prove it; ``clock`` sets the shop's own time.
 """
 
 from __future__ import annotations
@@ -157,6 +157,21 @@ def _replay(settings: Settings, num: int, seed: int, late: float) -> dict[str, P
         rows = {name: found.differences.get(name, 0) for name in found.features}
         _print_counts(f"{service}: of {found.num_rows:,} rows differ", rows)
     return compared
+
+
+@app.command()
+def features() -> None:
+    """Show every registered feature with its type, meaning and source (piped: as Markdown)."""
+    from rich.markdown import Markdown
+
+    from feature_repo.catalogue import page_of
+    from feature_repo.retrieval import open_store
+
+    text = page_of(open_store(Settings()))
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        print(text)
 
 
 @app.command()

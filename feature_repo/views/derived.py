@@ -1,6 +1,7 @@
 """Features that age, computed when asked for: on-demand views over state and ``asked_at``.
 
-Feast runs these bodies from their stored source text, so each imports what it needs inside.
+Feast runs these bodies from their stored source text, so each imports what it needs inside. It
+compares their fields with bare ones that it infers: what they mean stands in ``glossary.py`` alone.
 Next: ``services.py``.
 """
 
@@ -11,9 +12,10 @@ from feast.types import Float64, Int64
 
 from feature_repo.derive import ITEM_FEATURES, USER_FEATURES
 from feature_repo.views.item import item_days, item_state
+from feature_repo.views.sources import described
 from feature_repo.views.user import user_days, user_state
 
-asked_at = RequestSource(name="asked_at", schema=[Field(name="asked_at", dtype=Int64)])
+asked_at = RequestSource(name="asked_at", schema=described({"asked_at": Int64}))
 
 
 @on_demand_feature_view(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from feast import Entity, FeatureView, Field, FileSource
 from feast.types import Array, FeastType, String
 
+from feature_repo.glossary import meaning
 from feature_repo.settings import Settings
 
 
@@ -38,6 +39,13 @@ def collected_view(
     return _view(name, entity, arrays, description, tags)
 
 
+def described(schema: Mapping[str, FeastType]) -> list[Field]:
+    """Fields with what they mean."""
+    return [
+        Field(name=name, dtype=kind, description=meaning(name)) for name, kind in schema.items()
+    ]
+
+
 def _view(
     name: str,
     entity: Entity,
@@ -52,7 +60,7 @@ def _view(
         created_timestamp_column="created",
         tags=tags,
     )
-    fields = [Field(name=column, dtype=kind) for column, kind in schema.items()]
+    fields = described(schema)
     return FeatureView(
         name=name,
         entities=[entity],
