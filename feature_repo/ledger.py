@@ -7,7 +7,7 @@ what a decision says, ``ingest.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +33,17 @@ class Ledger:
         """Keep `decision`; durable when this returns."""
         with self._warehouse.begin() as connection:
             connection.execute(sa.insert(decisions), _row(decision))
+
+    def absorb(self, spooled: Sequence[Decision]) -> int:
+        """Keep decisions that were answered while the ledger was down; how many were new to it."""
+        assert not any(decision.cost_micros for decision in spooled), "nothing was reserved"
+        with self._warehouse.begin(lock="spool") as connection:
+            ids = [decision.decision_id for decision in spooled]
+            held = _present(connection, decisions.c.decision_id, ids)
+            new = {d.decision_id: _row(d) for d in spooled if d.decision_id not in held}
+            if new:
+                connection.execute(sa.insert(decisions), list(new.values()))
+        return len(new)
 
     def decide(
         self,
@@ -97,6 +108,20 @@ class Ledger:
             if rows:
                 connection.execute(sa.insert(outcomes), rows)
         return len(rows), len(kept) - len(known)
+
+    def attach_missing(self) -> int:
+        """Attach what a kill left behind, or what cited a decision before the ledger had it."""
+        cited = event_table.c.decision_id
+        without = sa.select(event_table.c.event_id).where(
+            cited.in_(sa.select(decisions.c.decision_id)),
+            event_table.c.event_id.not_in(sa.select(outcomes.c.event_id)),
+        )
+        with self._warehouse.begin(lock="outcomes") as connection:
+            missing = connection.execute(without.where(cited.is_not(None))).scalars().all()
+            rows = [_outcome(event) for event in _citing(connection, pl.Series(missing))]
+            if rows:
+                connection.execute(sa.insert(outcomes), rows)
+        return len(rows)
 
     def outcomes(self, decision_id: str) -> list[dict[str, Any]]:
         """The outcomes of a decision: event_id, decision_id, kind, event_at, value_micros."""

@@ -1,7 +1,8 @@
 """From the warehouse to the feature store: in bulk, and live for one shopper.
 
-:func:`record` is the one way in for HTTP, outcomes and tests; file imports ingest in bulk and then
-:func:`rollup`. Next: ``retrieval.py`` for the way out, ``parity.py`` for the proof.
+:func:`record` is the one way in for outcomes and tests; HTTP does its two halves, :func:`keep` and
+:func:`refresh`, so that an event is taken while the online store is down. File imports ingest in
+bulk and then :func:`rollup`. Next: ``heal.py``, and ``parity.py`` for the proof.
 """
 
 from __future__ import annotations
@@ -71,18 +72,29 @@ def record(
 ) -> Report:
     """Keep `frame` (``EVENT_SCHEMA``) and bring its shoppers' online rows up to date.
 
-    Events are kept idempotently, those that cite a decision become its outcomes, and the state of
-    each shopper is recomputed from the warehouse, late events included. When the process dies
-    between the two, the next event of that shopper or ``materialize`` heals the online rows.
+    The state of each shopper is recomputed from the warehouse, late events included. When the
+    process dies between the two, ``heal.py`` finds the rows that are behind.
     """
-    report = ingest(warehouse, frame, source=source, now=clock.now(), detail=True)
-    Ledger(warehouse).attach_outcomes(frame)
+    report = keep(warehouse, frame, clock, source=source)
     refresh(warehouse, frame["user_id"].drop_nulls().unique().to_list(), settings)
     return report
 
 
-def refresh(warehouse: Warehouse, user_ids: list[str], settings: Settings) -> None:
-    """Write the online rows of `user_ids` as the warehouse knows them now.
+def keep(warehouse: Warehouse, frame: pl.DataFrame, clock: Clock, *, source: str) -> Report:
+    """Keep `frame` idempotently; events that cite a decision become its outcomes."""
+    report = ingest(warehouse, frame, source=source, now=clock.now(), detail=True)
+    Ledger(warehouse).attach_outcomes(frame)
+    return report
+
+
+def refresh(
+    warehouse: Warehouse,
+    user_ids: list[str],
+    settings: Settings,
+    *,
+    known_before: int | None = None,
+) -> None:
+    """Write the online rows of `user_ids` as the warehouse knows them, now or before a moment.
 
     All rows of a shopper bear the stamp of the newest event. An increment's own stamp would not do:
     when requests overtake each other an event may become known between two others, the newest
@@ -91,7 +103,7 @@ def refresh(warehouse: Warehouse, user_ids: list[str], settings: Settings) -> No
     """
     if not user_ids:
         return
-    rows = user_rows(warehouse.events(user_ids=user_ids))
+    rows = user_rows(warehouse.events(user_ids=user_ids, known_before=known_before))
     state = rows.state.unique("user_id", keep="last", maintain_order=True)
     newest = state.select("user_id", *STAMPS)
     days = _last(rows.days, "user_id", DAYS_KEPT)

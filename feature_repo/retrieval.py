@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -104,6 +104,22 @@ def online(
     settings = settings or Settings()
     store, found = open_store(settings), resolve(service, settings)
     rows = packed_store(store).read(store.config, list(found.views), list(keys))
+    return _derived(keys, found, rows, asked_at)
+
+
+def unknown(key: str, service: str, asked_at: int, settings: Settings) -> pl.DataFrame:
+    """What :func:`online` gives for a key never written, without asking the online store."""
+    found = resolve(service, settings)
+    return _derived([key], found, {view: [None] for view in found.views}, asked_at)
+
+
+def _derived(
+    keys: Sequence[str],
+    found: Resolved,
+    rows: Mapping[str, Sequence[tuple[int, int, dict[str, Any]] | None]],
+    asked_at: int,
+) -> pl.DataFrame:
+    """The service's columns from the online `rows` of each view."""
     columns: dict[str, Any] = {
         field: [None if row is None else row[2].get(field) for row in rows[view]]
         for view, fields in found.views.items()
@@ -120,6 +136,12 @@ def online(
 def schema(service: str, settings: Settings | None = None) -> dict[str, str]:
     """Feature name to type, in the order of `service` in the registry."""
     return dict(resolve(service, settings or Settings()).schema)
+
+
+def registered(service: str, settings: Settings) -> dict[str, str]:
+    """Like :func:`schema`, as the registry says at this moment."""
+    found = open_store(settings).get_feature_service(service)
+    return {f.name: str(f.dtype) for p in found.feature_view_projections for f in p.features}
 
 
 def schema_hash(services: Sequence[str], settings: Settings | None = None) -> str:

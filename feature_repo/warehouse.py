@@ -114,6 +114,15 @@ class Warehouse:
             ).one()
         return None if first is None else (first, last)
 
+    def activity(self, kinds: Sequence[str], known_before: int) -> pl.DataFrame:
+        """Per user with events of `kinds`: `known_at` of the last and `num` of all of them."""
+        last, num = sa.func.max(events.c.known_at), sa.func.count()
+        query = sa.select(events.c.user_id, last.label("known_at"), num.label("num")).where(
+            events.c.kind.in_(kinds), events.c.known_at < known_before
+        )
+        types = pl.Schema({"user_id": pl.String(), "known_at": pl.Int64(), "num": pl.Int64()})
+        return self.frame(query.group_by(events.c.user_id), types)
+
     def counts(self) -> dict[str, int]:
         """Table to its number of rows."""
         with self.read() as connection:

@@ -20,9 +20,10 @@ TASKS = {
 }
 
 
-def prediction(task: str, probability: float, features: Features) -> str:
-    """One probability and the shopper's rhythm beside it."""
-    return f"{_percent(probability)} {TASKS.get(task, task)}: {rhythm(features)}"
+def prediction(task: str, probability: float, features: Features | None) -> str:
+    """One probability and the shopper's rhythm beside it; None: the features cannot be read."""
+    known = "the features cannot be read" if features is None else rhythm(features)
+    return f"{_percent(probability)} {TASKS.get(task, task)}: {known}"
 
 
 def rhythm(features: Features) -> str:

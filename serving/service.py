@@ -7,10 +7,9 @@ refuses otherwise. Next: ``routes/parts.py``, then a route.
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,15 +20,16 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from feature_repo import retrieval
-from feature_repo.ledger import Ledger
-from feature_repo.settings import Settings, SystemClock
-from feature_repo.warehouse import Warehouse
-from serving.catalogue import Catalogue, Shelf, build
+from feature_repo.settings import Settings
+from serving.catalogue import Shelf
 from serving.predictor import Predictor
 from serving.routes import decide, events, predict, problems, recommend, system, users
 from serving.routes.meters import Meters
 from serving.routes.parts import Parts
 from serving.settings import Promotion, ServingSettings
+from serving.spool import Spool
+from serving.stores import Stores, first_difference, without_torch
+from serving.upkeep import Upkeep
 from training.bundle import Bundle
 from training.policies import POLICIES, Policy
 
@@ -49,9 +49,11 @@ def create_app(start: Callable[[], Parts]) -> FastAPI:
         parts = await to_thread.run_sync(start)
         app.state.parts = parts
         parts.shelf.start()
+        parts.upkeep.start()
         try:
             yield
         finally:
+            parts.upkeep.stop()
             parts.shelf.stop()
 
     app = FastAPI(
@@ -81,48 +83,33 @@ def open_parts() -> Parts:
     settings, serving = Settings(), ServingSettings()
     model, policy_bundle = find_bundles(settings, serving)
     check_schema(model, settings)
-    with without_torch():
-        from feature_repo import publish
     predictor = Predictor(model, settings.home / "cache" / "text", serving.num_threads)
-    warehouse, clock, meters = Warehouse(settings.warehouse), SystemClock(settings.home), Meters()
-    make = partial(make_catalogue, predictor, warehouse, settings, clock, meters)
-    service = str(model.manifest["service"])
+    meters = Meters()
+    with without_torch():
+        stores = Stores(settings, model.manifest)
+    make = partial(stores.make_catalogue, predictor, meters.items.set)
+    spool = Spool(settings.home / "spool")
     return Parts(
         settings=serving,
-        clock=clock,
+        clock=stores.clock,
         predictor=predictor,
-        shelf=Shelf(make, clock, serving.refresh_check_s),
+        shelf=Shelf(make, stores.clock, serving.refresh_check_s),
         policy=policy_of(policy_bundle),
         policy_name=policy_bundle.name,
         policy_version=policy_bundle.version,
-        ledger=Ledger(warehouse),
-        read_user=lambda user, asked_at: retrieval.online([user], service, asked_at, settings),
-        record=lambda frame: publish.record(warehouse, frame, settings, clock, source="http"),
-        known_times=lambda users: dict(
-            warehouse.events(user_ids=users).select("event_id", "received_at").iter_rows()
-        ),
+        ledger=stores.ledger,
+        read_user=stores.read_user,
+        unknown_user=stores.unknown_user,
+        record=stores.keep_events,
+        refresh=stores.refresh,
+        known_times=stores.known_times,
         new_id=lambda: uuid.uuid4().hex,
         meters=meters,
+        spool=spool,
+        upkeep=Upkeep(
+            stores.chores(), spool, retry_s=serving.retry_s, look_s=serving.refresh_check_s
+        ),
     )
-
-
-def make_catalogue(
-    predictor: Predictor,
-    warehouse: Warehouse,
-    settings: Settings,
-    clock: SystemClock,
-    meters: Meters,
-    as_of: int,
-) -> Catalogue:
-    """All items as of the midnight `as_of`, with their online rows brought up to it."""
-    from feature_repo.publish import refresh_items
-
-    item_ids = sorted(refresh_items(warehouse, settings, clock))
-    service = str(predictor.bundle.manifest["item_service"])
-    frame = retrieval.online(item_ids, service, as_of, settings)
-    catalogue = build(frame, predictor.spec, predictor, as_of)
-    meters.items.set(len(catalogue))
-    return catalogue
 
 
 def find_bundles(settings: Settings, serving: ServingSettings) -> tuple[Bundle, Bundle]:
@@ -165,36 +152,6 @@ def check_schema(model: Bundle, settings: Settings) -> None:
                 f"trained on: {difference}. Run `feast apply` with the definitions of that model, "
                 "or fit and promote a model on these"
             )
-
-
-def first_difference(trained: Mapping[str, str], registered: Mapping[str, str]) -> str:
-    """The first feature that differs, in words; empty when none does."""
-    for name, kind in trained.items():
-        if name not in registered:
-            return f"feature {name!r} is gone from the registry"
-        if registered[name] != kind:
-            return f"feature {name!r} was {kind} and is {registered[name]} in the registry"
-    for name in registered:
-        if name not in trained:
-            return f"feature {name!r} of the registry is unknown to the model"
-    return ""
-
-
-@contextmanager
-def without_torch() -> Iterator[None]:
-    """Keep Feast from importing torch where it is installed: no request needs it.
-
-    Feast tries the import for a conversion to tensors and goes on without it. Torch would cost
-    each worker seconds at start and some 200 MB.
-    """
-    if "torch" in sys.modules:
-        yield
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["torch"]
 
 
 def _version() -> str:

@@ -35,6 +35,9 @@ class ServingSettings(BaseSettings):
     model_stale_days: float = Field(
         120.0, gt=0, description="days after its last training data when a model counts as stale"
     )
+    retry_s: float = Field(
+        1.0, gt=0, description="seconds between two looks whether a store that failed is back"
+    )
     num_threads: int = Field(1, ge=1, le=64, description="threads of ONNX Runtime for one request")
 
 

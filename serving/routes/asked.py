@@ -1,6 +1,6 @@
 """The first half of every answer: read one shopper, score, and say what was stale or missing.
 
-Next: ``recommend.py``.
+Next: ``kept.py``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import polars as pl
+
 from feature_repo.ledger import Decision
 from feature_repo.settings import DAY
+from serving import explain
 from serving.catalogue import Catalogue
 from serving.predictor import Predictor, Scores
-from serving.routes.parts import Parts
+from serving.routes.parts import Parts, StoreFailed
+from serving.upkeep import FEATURES
 
 MAY_LACK = ("recency_days_", "mean_gap_days", "lateness", "average_order_value")
 """Unknown by nature until the thing has happened, or happened twice."""
@@ -39,21 +43,27 @@ class Asked:
 
     @property
     def is_known(self) -> bool:
-        """Whether anything was ever seen of this shopper."""
-        return "shopper" not in self.missing
+        """Whether anything was ever seen of this shopper, and could be read."""
+        return not {"shopper", FEATURES} & set(self.missing)
+
+    def explained(self, task: str) -> str:
+        """The probability of `task` and the shopper's rhythm beside it, in words."""
+        features = None if FEATURES in self.missing else self.features
+        return explain.prediction(task, self.probabilities[task], features)
 
 
 def ask(parts: Parts, user_id: str) -> Asked:
     """Read and score `user_id` as of now, under a new decision id."""
     asked_at = parts.clock.now()
-    with parts.store("features"):
-        row = parts.read_user(user_id, asked_at)
+    row, missing = _read(parts, user_id, asked_at)
     catalogue = parts.shelf.current
     with parts.meters.stage("score"):
         scores = parts.predictor.score(row, asked_at, catalogue)
     features = row.row(0, named=True)
-    missing = _missing(features, parts.predictor)
+    missing = missing or _missing(features, parts.predictor)
     stale = find_stale(parts, asked_at)
+    if parts.upkeep.lags(user_id) and FEATURES not in missing:
+        stale.append(FEATURES)
     for flag in (*stale, *(name.partition(":")[0] for name in missing)):
         parts.meters.flags.labels(flag).inc()
     return Asked(
@@ -68,6 +78,15 @@ def ask(parts: Parts, user_id: str) -> Asked:
         missing=missing,
         notices=_notices(missing, stale, parts.predictor),
     )
+
+
+def _read(parts: Parts, user_id: str, asked_at: int) -> tuple[pl.DataFrame, list[str]]:
+    """The shopper's row; that of an unknown one, and the flag for it, when none can be read."""
+    try:
+        with parts.store(FEATURES):
+            return parts.read_user(user_id, asked_at), []
+    except StoreFailed:
+        return parts.unknown_user(user_id, asked_at), [FEATURES]
 
 
 def envelope(asked: Asked, parts: Parts) -> dict[str, Any]:
@@ -116,6 +135,8 @@ def find_stale(parts: Parts, asked_at: int) -> list[str]:
     trained_to = parts.predictor.trained_to
     if trained_to and asked_at - trained_to > parts.settings.model_stale_days * DAY:
         flags.append("model")
+    if parts.upkeep.schema_drift:
+        flags.append("schema")
     return flags
 
 
@@ -131,7 +152,7 @@ def _missing(features: dict[str, Any], predictor: Predictor) -> list[str]:
 
 def _probabilities(scores: Scores, missing: list[str], predictor: Predictor) -> dict[str, float]:
     """The model learnt from shoppers with a purchase; others get the average shopper's figures."""
-    is_outside = "shopper" in missing or "purchases" in missing
+    is_outside = bool({"shopper", "purchases", FEATURES} & set(missing))
     return scores.probabilities | (predictor.priors if is_outside else {})
 
 
@@ -143,5 +164,11 @@ def _notices(missing: list[str], stale: list[str], predictor: Predictor) -> list
         "purchases": f"no purchase of this shopper is known: {figures}",
         "catalogue": "items and prices are those of an earlier day; a renewal is under way",
         "model": "the model's training data is old; train again",
+        "schema": "the registry was changed: this service answers as it began, until its restart",
+    }
+    words |= {
+        FEATURES: f"the online store cannot be read: popular items, {figures}"
+        if FEATURES in missing
+        else "the last events of this shopper are kept, and not yet in these features",
     }
     return [words[flag] for flag in (*missing, *stale) if flag in words]

@@ -1,10 +1,12 @@
 """``POST /decide``: coupon, reminder or nothing, within budget and frequency cap.
 
-The pure choice runs inside the ledger's write transaction, which reserves what it costs.
-Next: ``events.py``.
+The pure choice runs inside the ledger's write transaction, which reserves what it costs. Without
+the ledger nothing can be reserved, so nothing is done. Next: ``events.py``.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from fastapi import APIRouter
 
@@ -12,8 +14,10 @@ from feature_repo.ledger import Campaign, Decision, LimitState
 from serving import explain
 from serving.decide import MICROS, Choice, decide, generator, leave_alone
 from serving.routes.asked import Asked, ask, envelope, record_of
-from serving.routes.parts import NotFound, Parts, Running
+from serving.routes.kept import put_aside
+from serving.routes.parts import NotFound, Parts, Running, StoreFailed
 from serving.schemas import Alternative, DecideRequest, Treatment
+from serving.upkeep import FEATURES, LEDGER
 
 router = APIRouter()
 
@@ -21,38 +25,70 @@ router = APIRouter()
 @router.post("/decide")
 def decide_(request: DecideRequest, parts: Running) -> Treatment:
     """Decide what to do about a shopper, and reserve the means for it."""
-    campaign = _campaign(parts, request.campaign_id or parts.settings.campaign)
+    campaign_id = request.campaign_id or parts.settings.campaign
     asked = ask(parts, request.user_id)
+    try:
+        choice, decision = _with_ledger(asked, parts, request, campaign_id)
+    except StoreFailed:
+        # Whether the ledger kept the first id is unknown; no answer with that id leaves.
+        asked = replace(asked, decision_id=parts.new_id())
+        choice, decision = _without_ledger(asked, parts, request, campaign_id)
+    parts.meters.answers.labels("decide").inc()
+    parts.meters.actions.labels(campaign_id, choice.action).inc()
+    return _answer(asked, parts, choice, decision)
+
+
+def _with_ledger(
+    asked: Asked, parts: Parts, request: DecideRequest, campaign_id: str
+) -> tuple[Choice, Decision]:
+    campaign = _campaign(parts, campaign_id)
     choices: list[Choice] = []
 
     def choose(limits: LimitState) -> Decision:
         choice = _choose(asked, parts, campaign, limits)
         choices.append(choice)
-        return record_of(
-            asked,
-            parts,
-            "decide",
-            policy=f"{parts.policy_name}:{parts.policy_version}",
-            action=choice.action,
-            probabilities=choice.probabilities,
-            scores=asked.probabilities,
-            reason=_reason(asked, parts, choice, limits),
-            campaign_id=campaign.campaign_id,
-            cost_micros=choice.cost_micros,
-            request=request.model_dump(mode="json"),
-        )
+        reason = _reason(asked, parts, choice, limits)
+        return _record(asked, parts, request, campaign_id, choice, reason)
 
-    with parts.store("ledger"):
-        decision = parts.ledger.decide(
-            request.user_id, campaign.campaign_id, asked.asked_at, choose
-        )
-    parts.meters.answers.labels("decide").inc()
-    parts.meters.actions.labels(campaign.campaign_id, decision.action).inc()
-    return _answer(asked, parts, choices[-1], decision)
+    with parts.store(LEDGER):
+        decision = parts.ledger.decide(request.user_id, campaign_id, asked.asked_at, choose)
+    return choices[-1], decision
+
+
+def _without_ledger(
+    asked: Asked, parts: Parts, request: DecideRequest, campaign_id: str
+) -> tuple[Choice, Decision]:
+    why = "the ledger cannot be reached, so no budget can be reserved"
+    choice = leave_alone(parts.policy, why)
+    decision = _record(asked, parts, request, campaign_id, choice, f"nothing: {why}")
+    return choice, put_aside(asked, parts, decision)
+
+
+def _record(
+    asked: Asked,
+    parts: Parts,
+    request: DecideRequest,
+    campaign_id: str,
+    choice: Choice,
+    reason: str,
+) -> Decision:
+    return record_of(
+        asked,
+        parts,
+        "decide",
+        policy=f"{parts.policy_name}:{parts.policy_version}",
+        action=choice.action,
+        probabilities=choice.probabilities,
+        scores=asked.probabilities,
+        reason=reason,
+        campaign_id=campaign_id,
+        cost_micros=choice.cost_micros,
+        request=request.model_dump(mode="json"),
+    )
 
 
 def _campaign(parts: Parts, campaign_id: str) -> Campaign:
-    with parts.store("ledger"):
+    with parts.store(LEDGER):
         try:
             return parts.ledger.campaign(campaign_id)
         except ValueError as error:
@@ -61,6 +97,8 @@ def _campaign(parts: Parts, campaign_id: str) -> Campaign:
 
 def _choose(asked: Asked, parts: Parts, campaign: Campaign, limits: LimitState) -> Choice:
     """The model learnt from shoppers with a purchase; others are left alone."""
+    if FEATURES in asked.missing:
+        return leave_alone(parts.policy, "the online store cannot be read")
     if {"shopper", "purchases"} & set(asked.missing):
         return leave_alone(parts.policy, "no purchase of this shopper is known")
     rng = generator(asked.decision_id)
@@ -69,9 +107,10 @@ def _choose(asked: Asked, parts: Parts, campaign: Campaign, limits: LimitState) 
 
 def _reason(asked: Asked, parts: Parts, choice: Choice, limits: LimitState) -> str:
     task = getattr(parts.policy, "score", next(iter(asked.probabilities)))
-    risk = explain.prediction(task, asked.probabilities[task], asked.features)
     probability = choice.probabilities[choice.action]
-    return explain.treatment(choice.action, probability, risk, choice.blocked, limits)
+    return explain.treatment(
+        choice.action, probability, asked.explained(task), choice.blocked, limits
+    )
 
 
 def _answer(asked: Asked, parts: Parts, choice: Choice, decision: Decision) -> Treatment:

@@ -15,13 +15,15 @@ from feature_repo.events import EVENT_SCHEMA, REJECT_REASONS
 from feature_repo.ingest import Report
 from feature_repo.settings import microseconds
 from serving.routes.asked import seen
-from serving.routes.parts import Parts, Running
+from serving.routes.parts import Parts, Running, StoreFailed
 from serving.schemas import MAX_EVENTS, EventIn, Receipt, Rejected
+from serving.upkeep import LEDGER, ROWS
 
 UNREADABLE = -1
 """A time or price that no check accepts: it becomes a reject with its reason."""
 MICROS = 1_000_000
 LARGEST_PRICE = 1_000_000_000
+LAG = "the events are kept; the online rows cannot be written now and follow by themselves"
 
 router = APIRouter()
 Many = Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
@@ -39,6 +41,7 @@ def events(sent: Sent, parts: Running) -> Receipt:
     with parts.store("events"):
         frame = _frame(lines, _kept_times(lines, parts), now)
         report = parts.record(frame)
+    lag = _refresh(frame, parts)
     for result in ("accepted", "duplicates", "rejected"):
         parts.meters.events.labels(result).inc(getattr(report, result))
     return Receipt(
@@ -46,9 +49,22 @@ def events(sent: Sent, parts: Running) -> Receipt:
         accepted=report.accepted,
         duplicates=report.duplicates,
         rejected=list(_rejected(report)),
-        notices=_notices(lines, parts),
+        notices=[*lag, *_notices(lines, parts)],
         **seen(parts, now),
     )
+
+
+def _refresh(frame: pl.DataFrame, parts: Parts) -> list[str]:
+    """Write the shoppers' online rows, or have it done later and say so: the events are kept."""
+    user_ids = frame["user_id"].drop_nulls().unique().to_list()
+    try:
+        with parts.store(ROWS):
+            parts.refresh(user_ids)
+    except StoreFailed:
+        parts.upkeep.lag(user_ids)
+        parts.meters.flags.labels(ROWS).inc()
+        return [LAG]
+    return []
 
 
 def _frame(lines: list[EventIn], kept: dict[str, int], now: int) -> pl.DataFrame:
@@ -105,8 +121,9 @@ def _rejected(report: Report) -> Iterator[Rejected]:
 
 
 def _notices(lines: list[EventIn], parts: Parts) -> list[str]:
-    """Decision ids that the ledger does not hold: those events are kept, and no outcomes."""
+    """Decision ids that nobody made: those events are kept, and no outcomes."""
     cited = dict.fromkeys(line.decision_id for line in lines if line.decision_id)
-    with parts.store("ledger"):
-        unknown = [decision_id for decision_id in cited if not parts.ledger.get(decision_id)]
+    waiting = {decision_id for decision_id in cited if parts.spool.holds(decision_id)}
+    with parts.store(LEDGER):
+        unknown = [name for name in cited if name not in waiting and not parts.ledger.get(name)]
     return [f"no decision {name!r} was made: its events are no outcomes" for name in unknown]

@@ -5,6 +5,7 @@ Each part is a seam: tests give fakes with the same few methods. Next: ``asked.p
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,19 +22,44 @@ from serving.catalogue import Shelf
 from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.settings import ServingSettings
+from serving.spool import Spool
+from serving.upkeep import LEDGER, Upkeep
 from training.policies import Policy
 
 log = logging.getLogger(__name__)
+
+STORES = {"events": LEDGER}
+"""What a request calls a store, where the upkeep calls it differently: one warehouse has both."""
 
 
 class StoreFailed(Exception):
     """A store did not do its part; the request may be tried again."""
 
-    def __init__(self, store: str, cause: Exception) -> None:
+    def __init__(self, store: str, cause: Exception | None = None) -> None:
+        why = "it failed a moment ago" if cause is None else type(cause).__name__
+        if cause is not None and is_disk_full(cause):
+            why = "no space is left on its disk"
         super().__init__(
-            f"the {store} could not be used ({type(cause).__name__}); nothing was decided, try "
-            "again in a moment"
+            f"the {store} could not be used ({why}); nothing was decided or kept, try again in a "
+            "moment"
         )
+
+
+class NotYet(StoreFailed):
+    """A decision that waits in the spool is asked for."""
+
+    def __init__(self, decision_id: str) -> None:
+        Exception.__init__(
+            self,
+            f"decision {decision_id!r} is kept, and not in the ledger yet; try again in a moment",
+        )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether `error`, or what caused it, is a disk without space."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    full |= "disk is full" in str(error)
+    return full or (error.__cause__ is not None and is_disk_full(error.__cause__))
 
 
 class NotFound(Exception):
@@ -78,13 +104,19 @@ class Parts:
     ledger: Ledger
     read_user: Callable[[str, int], pl.DataFrame]
     """(user id, moment of asking) to one row of the model's feature service."""
+    unknown_user: Callable[[str, int], pl.DataFrame]
+    """The same of a shopper never seen, without asking the online store."""
     record: Callable[[pl.DataFrame], Report]
-    """Take events: warehouse, outcomes, online rows."""
+    """Take events: warehouse and outcomes."""
+    refresh: Callable[[list[str]], None]
+    """Write the online rows of these shoppers."""
     known_times: Callable[[list[str]], dict[str, int]]
     """User ids to the received time of each of their kept events, by event id."""
     new_id: Callable[[], str]
     """A fresh decision id."""
     meters: Meters
+    spool: Spool
+    upkeep: Upkeep
 
     @property
     def model_version(self) -> str:
@@ -110,7 +142,14 @@ class Parts:
 
     @contextmanager
     def store(self, name: str) -> Iterator[None]:
-        """Turn any failure of a store into :class:`StoreFailed`, and keep its trace in the log."""
+        """Turn any failure of a store into :class:`StoreFailed`, and keep its trace in the log.
+
+        A store that failed is not asked again until the upkeep found it back: no request waits.
+        """
+        place = STORES.get(name, name)
+        if self.upkeep.is_down(place):
+            self.meters.failures.labels(name).inc()
+            raise StoreFailed(name)
         try:
             with self.meters.stage(name):
                 yield
@@ -119,6 +158,7 @@ class Parts:
         except Exception as error:
             log.exception("the %s failed", name)
             self.meters.failures.labels(name).inc()
+            self.upkeep.failed(place)
             raise StoreFailed(name, error) from error
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from serving import explain
 from serving.routes.asked import ask, envelope, record_of
+from serving.routes.kept import keep
 from serving.routes.parts import NotFound, Running
 from serving.schemas import Prediction, PredictRequest
 
@@ -21,10 +21,7 @@ def predict(request: PredictRequest, parts: Running) -> Prediction:
         raise NotFound(f"the served model does not answer {unknown}; it answers {list(heads)}")
     asked = ask(parts, request.user_id)
     probabilities = {task: asked.probabilities[task] for task in tasks}
-    reasons = {
-        task: explain.prediction(task, probability, asked.features)
-        for task, probability in probabilities.items()
-    }
+    reasons = {task: asked.explained(task) for task in tasks}
     decision = record_of(
         asked,
         parts,
@@ -38,7 +35,6 @@ def predict(request: PredictRequest, parts: Running) -> Prediction:
         cost_micros=0,
         request=request.model_dump(mode="json"),
     )
-    with parts.store("ledger"):
-        parts.ledger.write(decision)
+    keep(asked, parts, decision)
     parts.meters.answers.labels("predict").inc()
     return Prediction(probabilities=probabilities, reasons=reasons, **envelope(asked, parts))

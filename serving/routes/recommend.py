@@ -9,6 +9,7 @@ from serving import explain
 from serving.catalogue import Bools
 from serving.predictor import best
 from serving.routes.asked import Asked, ask, envelope, record_of
+from serving.routes.kept import keep
 from serving.routes.parts import Running
 from serving.schemas import Context, Item, Recommendation, RecommendRequest
 
@@ -38,8 +39,7 @@ def recommend(request: RecommendRequest, parts: Running) -> Recommendation:
         cost_micros=0,
         request=request.model_dump(mode="json"),
     )
-    with parts.store("ledger"):
-        parts.ledger.write(decision)
+    keep(asked, parts, decision)
     parts.meters.answers.labels("recommend").inc()
     return Recommendation(items=items, **envelope(asked, parts))
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path
 from feature_repo.events import KINDS
 from feature_repo.ledger import Decision
 from serving.routes.asked import moment, seen
-from serving.routes.parts import NotFound, Parts, Running
+from serving.routes.parts import NotFound, NotYet, Parts, Running
 from serving.schemas import MAX_ID, Behaviour, DecisionOut, User
 
 NUM_BEHAVIOURS, NUM_DECISIONS = 50, 20
@@ -50,11 +50,14 @@ def user(user_id: PathId, parts: Running) -> User:
 @router.get("/decisions/{decision_id}")
 def decision(decision_id: PathId, parts: Running) -> DecisionOut:
     """Give one decision as the ledger holds it, with the events that cited it."""
+    is_waiting = parts.spool.holds(decision_id)
     with parts.store("ledger"):
         found = parts.ledger.get(decision_id)
-        if found is None:
-            raise NotFound(f"the ledger holds no decision {decision_id!r}; check the id")
-        return describe(parts, found)
+        if found is not None:
+            return describe(parts, found)
+    if is_waiting:
+        raise NotYet(decision_id)
+    raise NotFound(f"the ledger holds no decision {decision_id!r}; check the id")
 
 
 def describe(parts: Parts, found: Decision) -> DecisionOut:

@@ -25,6 +25,8 @@ from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.routes.parts import Parts
 from serving.settings import ServingSettings
+from serving.spool import Spool
+from serving.upkeep import Chores, Upkeep
 from training.bundle import Bundle
 from training.datasets.normalise import Normaliser
 from training.policies import Threshold
@@ -315,6 +317,19 @@ def desk(tmp_path, predictor) -> Desk:
         ledger.attach_outcomes(frame)
         return report
 
+    def refresh(user_ids: list[str]) -> None:
+        if "rows" in fail:
+            raise fail["rows"]
+
+    spool = Spool(tmp_path / "spool")
+    chores = Chores(
+        absorb=ledger.absorb,
+        attach=ledger.attach_missing,
+        refresh=refresh,
+        heal=lambda: 0,
+        incarnation=lambda: str(read_user("", NOW).height),
+        schema_drift=lambda: fail.get("schema", ""),
+    )
     numbers = itertools.count()
     parts = Parts(
         settings=ServingSettings(),
@@ -326,12 +341,16 @@ def desk(tmp_path, predictor) -> Desk:
         policy_version="p0",
         ledger=ledger,
         read_user=read_user,
+        unknown_user=lambda user, at: user_row(user, EVENT_SCHEMA.to_frame(), at),
         record=record,
+        refresh=refresh,
         known_times=lambda users: dict(
             warehouse.events(user_ids=users).select("event_id", "received_at").iter_rows()
         ),
         new_id=lambda: f"decision-{next(numbers)}",
         meters=meters,
+        spool=spool,
+        upkeep=Upkeep(chores, spool, retry_s=0.1),
     )
     return Desk(parts, warehouse, ledger, clock, meters, fail)
 

@@ -133,7 +133,7 @@ def test_settings_name_bundles_in_place_of_promoted_ones(store, settings, model,
     ],
 )
 def test_the_first_feature_that_differs_is_named(change, words):
-    from serving.service import first_difference
+    from serving.stores import first_difference
 
     trained = {"tenure_days": "Float64", "spend": "Float64"}
     registered = dict(trained)

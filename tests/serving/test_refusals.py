@@ -116,31 +116,6 @@ def test_an_unknown_path_and_a_wrong_method_are_refused_in_the_same_form(client)
     assert client.get("/recommend").status_code == 405
 
 
-@pytest.mark.parametrize("path", ["/recommend", "/predict", "/decide"])
-def test_a_failing_feature_store_is_unavailable_without_its_trace(client, desk, figures, path):
-    name = 'nudge_store_failures_total{store="features"}'
-    desk.fail["features"] = OSError("disk is gone at /secret/place")
-    client.post(path, json={"user_id": "ada"})
-    before = figures(client)[name]
-    answer = client.post(path, json={"user_id": "ada"})
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == "1"
-    assert "the features could not be used (OSError)" in answer.json()["message"]
-    assert "secret" not in answer.text
-    assert figures(client)[name] == before + 1
-
-
-@pytest.mark.parametrize("path", ["/recommend", "/predict", "/decide"])
-def test_no_answer_leaves_when_the_ledger_cannot_keep_it(client, desk, path):
-    import sqlalchemy as sa
-
-    with desk.warehouse.begin() as connection:
-        connection.execute(sa.text("DROP TABLE decisions"))
-    answer = client.post(path, json={"user_id": "ada"})
-    assert answer.status_code == 503
-    assert "items" not in answer.json()
-
-
 def test_a_fault_of_ours_is_a_server_error_without_its_trace(client, desk, monkeypatch):
     def broken(*_):
         raise RuntimeError("a bug with secrets")
