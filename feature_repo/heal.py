@@ -60,5 +60,4 @@ def behind(warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
 def incarnation(settings: Settings) -> str:
     """What changes when the online store was started anew or replaced; raises while it is down."""
     store = open_store(settings)
-    packed_store(store).read(store.config, ["user_state"], [""])
-    return str(settings.online_path.stat().st_ino)
+    return packed_store(store).incarnation(store.config)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 import polars as pl
 import sqlalchemy as sa
 
+from feature_repo.engine import insert, slices
 from feature_repo.events import EVENT_SCHEMA, FUTURE_TOLERANCE, check, known_at
 from feature_repo.tables import dead_letters, events
-from feature_repo.warehouse import Warehouse, slices
+from feature_repo.warehouse import Warehouse
 
 BATCH = 50_000
 IDENTITY = ("kind", "user_id", "item_id", "quantity", "price_micros", "text")
@@ -100,7 +101,7 @@ def _ingest_batch(
         _bury(connection, bad, source, now)
         rows = new.select(*EVENT_SCHEMA, known_at=known_at())
         if rows.height:
-            _insert(connection, rows)
+            insert(connection, events, rows)
     report = Report(
         read=batch.height,
         accepted=new.height,
@@ -145,17 +146,6 @@ def _kept(connection: sa.Connection, ids: list[str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=types, orient="row")
 
 
-def _insert(connection: sa.Connection, rows: pl.DataFrame) -> None:
-    """Insert by the driver itself: SQLAlchemy's own executemany costs twice the time."""
-    statement = sa.insert(events).values(dict.fromkeys(rows.columns))
-    compiled = statement.compile(dialect=connection.dialect)
-    if compiled.positional:
-        order = [rows.columns.index(name) for name in compiled.positiontup or ()]
-        connection.exec_driver_sql(str(compiled), rows.select(pl.nth(order)).rows())
-    else:
-        connection.execute(sa.insert(events), rows.to_dicts())
-
-
 def _bury(connection: sa.Connection, bad: pl.DataFrame, source: str, now: int) -> None:
     """Keep rejected rows raw, each once per source and content."""
     letters = {str(letter["letter_id"]): letter for letter in _letters(bad, source, now)}
@@ -175,7 +165,7 @@ def _letters(bad: pl.DataFrame, source: str, now: int) -> Iterator[dict[str, obj
             "letter_id": digest,
             "source": source,
             "reason": reason,
-            "raw": raw,
+            "raw": raw.replace("\0", "\\u0000"),  # PostgreSQL keeps no NUL in a text
             "received_at": now,
         }
 

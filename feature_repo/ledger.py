@@ -15,10 +15,11 @@ import polars as pl
 import sqlalchemy as sa
 
 from feature_repo.answers import NOTHING, Campaign, Decision, LimitState
+from feature_repo.engine import slices
 from feature_repo.settings import DAY
 from feature_repo.tables import campaigns, decisions, outcomes, reservations
 from feature_repo.tables import events as event_table
-from feature_repo.warehouse import Warehouse, slices
+from feature_repo.warehouse import Warehouse
 
 __all__ = ["NOTHING", "Campaign", "Decision", "Ledger", "LimitState"]
 

@@ -1,21 +1,18 @@
-"""A Feast online store: one packed row per view and entity key, in SQLite, newest wins.
+"""A Feast online store: one packed row per view and entity key, newest wins; SQLite or Redis.
 
 Newest is by (event time, created time); of equal stamps the later write wins, so a correction
 counts and a late ``feast materialize`` never undoes a live update. Named in
-``feature_store.yaml``; imports nothing of this repository. Next: ``offline.py``.
+``feature_store.yaml``; imports nothing of this repository but its two backends,
+``online_sqlite.py`` and ``online_redis.py``. Next: ``offline.py``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from feast import Entity, FeatureView
 from feast.infra.online_stores.online_store import OnlineStore
@@ -23,68 +20,79 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
-BUSY_SECONDS = 30.0
-_ASKED_AT_ONCE = 10_000  # SQLite takes 32,766 values in one statement
+from feature_repo.online_sqlite import SqliteRows
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 Row = tuple[int, int, dict[str, Any]]
 
 
+class Rows(Protocol):
+    """A backend: it keeps packed text under (project, view, key), and knows nothing of Feast."""
+
+    def read(
+        self, project: str, views: Sequence[str], keys: Sequence[str]
+    ) -> dict[tuple[str, str], tuple[int, int, str]]:
+        """(view, key) to (event time, created time, packed), without those never written."""
+
+    def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
+        """Keep (key, event time, created time, packed) where nothing newer is kept."""
+
+    def forget(self, project: str, views: Sequence[str]) -> None:
+        """Remove the rows of `views`."""
+
+    def drop(self, project: str) -> None:
+        """Remove every row of `project`, and nothing else."""
+
+    def incarnation(self) -> str:
+        """What changes when the place was started anew or replaced; raises while it is down."""
+
+
 class PackedOnlineStoreConfig(FeastConfigBaseModel):
-    """Where the SQLite file lies; a relative path is relative to the Feast repository."""
+    """Where the rows lie: ``sqlite:///FILE`` (relative to the Feast repository) or ``redis://``."""
 
     type: Literal["feature_repo.online.PackedOnlineStore"] = "feature_repo.online.PackedOnlineStore"
-    path: str = "online.db"
+    url: str = "sqlite:///online.db"
 
 
 class PackedOnlineStore(OnlineStore):
-    """Feature rows as JSON, one per (view, key); several threads and processes may use one file.
+    """Feature rows as JSON, one per (view, key); several threads and processes may use one place.
 
     Beside the methods that Feast calls, :meth:`read` and :meth:`write` move plain Python values,
     without a protobuf in between. They know a single string join key only.
     """
 
     def __init__(self) -> None:
-        self._local = threading.local()
+        self._backends: dict[str, Rows] = {}
 
     def read(
         self, config: RepoConfig, view_names: Sequence[str], keys: Sequence[str]
     ) -> dict[str, list[Row | None]]:
         """View name to one (event time, created time, values) per key, None where unknown.
 
-        Times are microseconds since 1970 (UTC). All rows are of one moment of the store.
+        Times are microseconds since 1970 (UTC). Rows are of one moment of the store; in Redis, of
+        one for each 10,000.
         """
-        found: dict[tuple[str, str], Row] = {}
-        asked = list(dict.fromkeys(keys))
-        with self._begin(config, "DEFERRED") as connection:
-            for start in range(0, len(asked), _ASKED_AT_ONCE):
-                some = asked[start : start + _ASKED_AT_ONCE]
-                which = f"view IN ({_marks(view_names)}) AND key IN ({_marks(some)})"
-                query = f"SELECT * FROM {_table(config)} WHERE {which}"
-                for view, key, *stamps, packed in connection.execute(query, (*view_names, *some)):
-                    found[view, key] = (stamps[0], stamps[1], json.loads(packed))
+        kept = self._rows(config).read(config.project, view_names, list(dict.fromkeys(keys)))
+        found = {
+            place: (event_us, created_us, json.loads(packed))
+            for place, (event_us, created_us, packed) in kept.items()
+        }
         return {view: [found.get((view, key)) for key in keys] for view in view_names}
 
     def write(
         self, config: RepoConfig, view_name: str, rows: Iterable[tuple[str, int, int, dict]]
     ) -> int:
-        """Keep rows of (key, event time, created time, values), in one transaction.
+        """Keep rows of (key, event time, created time, values); gives the number offered.
 
-        A row older than the one kept already changes nothing. Gives the number of rows offered.
+        A row older than the one kept already changes nothing.
         """
-        statement = (
-            f"INSERT INTO {_table(config)} VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "event_us = excluded.event_us, created_us = excluded.created_us, "
-            "packed = excluded.packed WHERE excluded.event_us > event_us "
-            "OR (excluded.event_us = event_us AND excluded.created_us >= created_us)"
-        )
         packed = [
-            (view_name, key, event_us, created_us, json.dumps(values, ensure_ascii=False))
+            (key, event_us, created_us, json.dumps(values, ensure_ascii=False))
             for key, event_us, created_us, values in rows
         ]
-        with self._begin(config) as connection:
-            connection.executemany(statement, packed)
+        self._rows(config).write(config.project, view_name, packed)
         return len(packed)
 
     def online_write_batch(
@@ -136,65 +144,47 @@ class PackedOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Make the table, and forget the rows of views that were removed."""
-        with self._begin(config) as connection:
-            for view in tables_to_delete:
-                connection.execute(f"DELETE FROM {_table(config)} WHERE view = ?", (view.name,))
+        """Forget the rows of views that were removed."""
+        self._rows(config).forget(config.project, [view.name for view in tables_to_delete])
 
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
-        """Drop this project's table; the file may hold other projects."""
-        with self._begin(config) as connection:
-            connection.execute(f"DROP TABLE IF EXISTS {_table(config)}")
+        """Remove this project's rows, and nothing else."""
+        self._rows(config).drop(config.project)
 
-    def _begin(
-        self, config: RepoConfig, mode: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
-    ) -> sqlite3.Connection:
-        """This thread's connection in a new transaction, which its ``with`` block ends.
+    def incarnation(self, config: RepoConfig) -> str:
+        """What changes when the store was started anew or replaced; raises while it is down."""
+        return self._rows(config).incarnation()
 
-        Connections are not shared over a fork.
-        """
-        path = Path(config.online_store.path)
-        if not path.is_absolute() and config.repo_path is not None:
-            path = Path(config.repo_path) / path
-        connections = self._local.__dict__.setdefault("connections", {})
-        place = (os.getpid(), str(path))
-        if place not in connections:
-            connections[place] = _open(path)
-        connection: sqlite3.Connection = connections[place]
-        connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {_table(config)} (view TEXT NOT NULL, key TEXT NOT NULL, "
-            "event_us INTEGER NOT NULL, created_us INTEGER NOT NULL, packed TEXT NOT NULL, "
-            "PRIMARY KEY (view, key))"
-        )
-        connection.execute(f"BEGIN {mode}")
-        return connection
+    def _rows(self, config: RepoConfig) -> Rows:
+        """The backend that the configuration names, opened once."""
+        url = str(config.online_store.url)
+        if url not in self._backends:
+            self._backends[url] = open_rows(url, config.repo_path)
+        return self._backends[url]
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """Open in WAL mode; SQLite does not wait when others change a new file to WAL: try again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # A power cut may take the last rows, never the file; ``materialize`` brings them back.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            return connection
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+def open_rows(url: str, folder: Path | None = None) -> Rows:
+    """The backend of `url`; a relative SQLite file lies in `folder`.
 
+    Raises
+    ------
+    ValueError
+        When it is the URL of neither backend. Its text may hold a password and is not repeated.
+    """
+    scheme, separator, place = url.partition("://")
+    if scheme in ("redis", "rediss"):
+        from feature_repo.online_redis import RedisRows
 
-def _table(config: RepoConfig) -> str:
-    return '"' + f"{config.project}_rows".replace('"', '""') + '"'
-
-
-def _marks(values: Sequence[str]) -> str:
-    return ",".join("?" * len(values))
+        return RedisRows(url)
+    if scheme == "sqlite" and len(place) > 1:
+        return SqliteRows((folder or Path()) / place.removeprefix("/"))
+    begins = repr(scheme) if separator else "no scheme"
+    raise ValueError(
+        f"the online store's url begins with {begins}: set NUDGE_ONLINE_URL to "
+        "redis://HOST:PORT/NUMBER, rediss://... or sqlite:////FOLDER/FILE, or activate .venv"
+    )
 
 
 def _micros(moment: datetime) -> int:

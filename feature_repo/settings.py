@@ -31,18 +31,21 @@ class Settings(BaseSettings):
     data: Path | None = Field(None, description="folder of the public datasets")
     warehouse_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in home")
     registry_url: str | None = Field(None, description="Feast registry; default: SQLite in home")
+    online_url: str | None = Field(None, description="redis:// or SQLite; default: SQLite in home")
     base_currency: str = Field("GBP", description="ISO 4217 code in which amounts are kept")
     history_length: int = Field(200, gt=0, le=2000, description="behaviours kept per shopper")
 
     @property
     def warehouse(self) -> str:
-        """SQLAlchemy URL of the warehouse."""
+        """URL of the warehouse: SQLite or PostgreSQL."""
         return self.warehouse_url or f"sqlite:///{self.home.resolve() / 'warehouse.db'}"
 
     @property
     def registry(self) -> str:
-        """SQLAlchemy URL of the Feast registry."""
-        return self.registry_url or f"sqlite:///{self.home.resolve() / 'registry.db'}"
+        """SQLAlchemy URL of the Feast registry: SQLite or PostgreSQL."""
+        url = self.registry_url or f"sqlite:///{self.home.resolve() / 'registry.db'}"
+        # The short name that other tools use; SQLAlchemy knows the long one only.
+        return url.replace("postgres://", "postgresql://", 1) if url[:11] == "postgres://" else url
 
     @property
     def offline_path(self) -> Path:
@@ -50,9 +53,9 @@ class Settings(BaseSettings):
         return self.home.resolve() / "offline"
 
     @property
-    def online_path(self) -> Path:
-        """SQLite file of the online store."""
-        return self.home.resolve() / "online.db"
+    def online(self) -> str:
+        """URL of the online store: SQLite or Redis."""
+        return self.online_url or f"sqlite:///{self.home.resolve() / 'online.db'}"
 
     @contextmanager
     def exported(self) -> Iterator[None]:
@@ -62,7 +65,11 @@ class Settings(BaseSettings):
         one as literal text. Afterwards the environment is as before: another shop may follow.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        names = {"NUDGE_HOME": str(self.home.resolve()), "NUDGE_REGISTRY_URL": self.registry}
+        names = {
+            "NUDGE_HOME": str(self.home.resolve()),
+            "NUDGE_REGISTRY_URL": self.registry,
+            "NUDGE_ONLINE_URL": self.online,
+        }
         before = {name: os.environ.get(name) for name in names}
         os.environ.update(names)
         try:

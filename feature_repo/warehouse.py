@@ -1,28 +1,26 @@
 """Where events, decisions and outcomes are kept: SQLAlchemy tables and their transactions.
 
-SQLite (write-ahead log, one writer at a time) or PostgreSQL, by URL. The tables are made by the
-Alembic migrations in ``infra/migrations``; ``tables.py`` lists them. Next: ``ledger.py``,
-``ingest.py``.
+SQLite (write-ahead log, one writer at a time) or PostgreSQL, by URL: ``engine.py``. The tables are
+made by the Alembic migrations in ``infra/migrations``; ``tables.py`` lists them. Next:
+``ledger.py``, ``ingest.py``.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from feature_repo.engine import is_postgres, open_engine, queue, reading, slices, stream
 from feature_repo.events import EVENT_SCHEMA, known_at
 from feature_repo.tables import dead_letters, events, items, meta, metadata, users
 
 MIGRATIONS = Path(__file__).parents[1] / "infra" / "migrations"
-CHUNK = 50_000
-MAX_PARAMETERS = 30_000
-"""In one statement; SQLite takes at most 32,766."""
 
 
 class Warehouse:
@@ -30,16 +28,16 @@ class Warehouse:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = sa.create_engine(url)
-        if self.engine.dialect.name == "sqlite":
-            self._prepare_sqlite()
+        self.engine = open_engine(url)
+        # A warehouse that nobody holds any more closes the connections it kept for later.
+        weakref.finalize(self, self.engine.dispose)
 
     def migrate(self) -> None:
         """Bring the tables to the newest migration; safe to repeat."""
         from alembic import command
         from alembic.config import Config
 
-        if self.engine.url.database and self.engine.dialect.name == "sqlite":
+        if self.engine.url.database and not is_postgres(self.engine):
             Path(self.engine.url.database).parent.mkdir(parents=True, exist_ok=True)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
@@ -57,15 +55,14 @@ class Warehouse:
         with self.engine.connect() as connection:
             writing = connection.execution_options(nudge_write=True)
             with writing.begin():
-                if lock is not None and self.engine.dialect.name == "postgresql":
-                    key = sa.func.hashtext(lock)
-                    writing.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+                if lock is not None:
+                    queue(writing, lock)
                 yield writing
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A read transaction: one consistent view."""
-        with self.engine.connect() as connection, connection.begin():
+        with self.engine.connect() as connection, reading(connection).begin():
             yield connection
 
     def events(
@@ -89,11 +86,9 @@ class Warehouse:
         return frame.sort(known_at(), "event_at", "event_id")
 
     def _event_frames(self, queries: Sequence[sa.Select]) -> Iterator[pl.DataFrame]:
-        """The driver's own rows, some at a time: SQLAlchemy's cost half the time again."""
         with self.read() as connection:
             for query in queries:
-                cursor: Any = connection.execute(query).cursor
-                while rows := cursor.fetchmany(CHUNK):
+                for rows in stream(connection, query):
                     yield pl.DataFrame(rows, schema=EVENT_SCHEMA, orient="row")
 
     def frame(self, query: sa.Select, schema: pl.Schema | None = None) -> pl.DataFrame:
@@ -146,7 +141,7 @@ class Warehouse:
     def _upsert(self, table: sa.Table, key: str, frame: pl.DataFrame) -> None:
         """Add or change the rows of `frame`'s keys in one transaction; of equal keys the last."""
         rows = frame.unique(key, keep="last", maintain_order=True).to_dicts()
-        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        insert = postgresql.insert if is_postgres(self.engine) else sqlite.insert
         statement = insert(table)
         given = {name: statement.excluded[name] for name in frame.columns if name != key}
         changing = (
@@ -188,22 +183,3 @@ class Warehouse:
                 "NUDGE_HOME"
             )
         return kept
-
-    def _prepare_sqlite(self) -> None:
-        @sa.event.listens_for(self.engine, "connect")
-        def connect(connection: Any, _: Any) -> None:
-            # SQLAlchemy's own BEGIN replaces the driver's, so that a writer can ask at once.
-            connection.isolation_level = None
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000"):
-                connection.execute(f"PRAGMA {pragma}")
-
-        @sa.event.listens_for(self.engine, "begin")
-        def begin(connection: sa.Connection) -> None:
-            writes = connection.get_execution_options().get("nudge_write", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """`values` in parts that one statement can name."""
-    for start in range(0, len(values), MAX_PARAMETERS):
-        yield values[start : start + MAX_PARAMETERS]

@@ -11,12 +11,21 @@ case "$NUDGE_HOME" in
 esac
 export NUDGE_HOME
 
-# feature_store.yaml names the registry by this variable. An address that we derived ourselves
-# follows NUDGE_HOME when another home is activated in the same shell; one that you set stays.
+# feature_store.yaml names registry and online store by these variables. An address that we derived
+# ourselves follows NUDGE_HOME when another home is activated in the same shell; one that you set
+# stays.
 if [ -z "${NUDGE_REGISTRY_URL:-}" ] || [ "$NUDGE_REGISTRY_URL" = "${_NUDGE_DERIVED_REGISTRY_URL:-}" ]; then
     export NUDGE_REGISTRY_URL="sqlite:///$NUDGE_HOME/registry.db"
     export _NUDGE_DERIVED_REGISTRY_URL="$NUDGE_REGISTRY_URL"
 fi
+if [ -z "${NUDGE_ONLINE_URL:-}" ] || [ "$NUDGE_ONLINE_URL" = "${_NUDGE_DERIVED_ONLINE_URL:-}" ]; then
+    export NUDGE_ONLINE_URL="sqlite:///$NUDGE_HOME/online.db"
+    export _NUDGE_DERIVED_ONLINE_URL="$NUDGE_ONLINE_URL"
+fi
+# SQLAlchemy, which Feast hands the registry's address, knows PostgreSQL by its long name only.
+case "$NUDGE_REGISTRY_URL" in
+    postgres://*) NUDGE_REGISTRY_URL="postgresql://${NUDGE_REGISTRY_URL#postgres://}" ;;
+esac
 export NUDGE_HISTORY_LENGTH="${NUDGE_HISTORY_LENGTH:-200}"
 
 # Plain `feast apply` finds the repository from any folder.

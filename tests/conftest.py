@@ -43,6 +43,7 @@ def shop_env(home: Path) -> dict[str, str]:
     return os.environ | {
         "NUDGE_HOME": str(home),
         "NUDGE_REGISTRY_URL": f"sqlite:///{home}/registry.db",
+        "NUDGE_ONLINE_URL": f"sqlite:///{home}/online.db",
         "FEAST_FS_YAML_FILE_PATH": str(ROOT / "feature_repo" / "feature_store.yaml"),
         "BENTOML_HOME": str(home.parent / f"{home.name}-bentoml"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -103,9 +103,15 @@ class Server:
         """SIGKILL to the server and all its children, as a power cut that spares the disk."""
         self._end(kill_tree)
 
+    def suspend(self) -> None:
+        """Let it hang: it accepts connections and answers nobody, as a peer behind a dead line."""
+        assert self._process is not None, f"{self.name} is not running"
+        self._process.suspend()
+
     def close(self) -> None:
         """End it, if it runs, and remove its data."""
         if self._process is not None:
+            self._process.resume()
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

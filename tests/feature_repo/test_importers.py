@@ -19,19 +19,11 @@ from feature_repo.importers import convert, import_files
 from feature_repo.mapping import Mapping, Rule, read_mapping
 from feature_repo.returns import Returns
 from feature_repo.settings import iso, microseconds
-from feature_repo.warehouse import Warehouse
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("NUDGE_DATA", ROOT.parent / "shared" / "data"))
 NOW = microseconds("2026-01-01T00:00:00")
 RETAIL = read_mapping("uci_online_retail")
-
-
-@pytest.fixture
-def warehouse(tmp_path) -> Warehouse:
-    made = Warehouse(f"sqlite:///{tmp_path}/shop.db")
-    made.migrate()
-    return made
 
 
 def line(**fields) -> dict:
@@ -363,6 +355,7 @@ def test_an_unknown_mapping_is_refused_with_the_shipped_ones():
 @pytest.mark.skipif(
     not (DATA / "uci_online_retail").exists(), reason="needs uci_online_retail in NUDGE_DATA"
 )
+@pytest.mark.parametrize("warehouse_url", ["sqlite"], indirect=True)  # 20 s each
 def test_online_retail_is_read_in_full(warehouse):
     report = import_files(warehouse, [DATA / "uci_online_retail"], RETAIL, now=NOW)
     assert report.read == 541_909

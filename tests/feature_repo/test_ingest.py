@@ -19,13 +19,6 @@ NOW = 1_700_000_000_000_000
 SECOND = 1_000_000
 
 
-@pytest.fixture
-def warehouse(tmp_path) -> Warehouse:
-    made = Warehouse(f"sqlite:///{tmp_path}/shop.db")
-    made.migrate()
-    return made
-
-
 def event(**fields) -> dict:
     return (
         dict.fromkeys(EVENT_SCHEMA)

@@ -27,13 +27,6 @@ CAMPAIGN = Campaign(
 
 
 @pytest.fixture
-def warehouse(tmp_path) -> Warehouse:
-    made = Warehouse(f"sqlite:///{tmp_path}/shop.db")
-    made.migrate()
-    return made
-
-
-@pytest.fixture
 def ledger(warehouse) -> Ledger:
     made = Ledger(warehouse)
     made.upsert_campaign(CAMPAIGN)
@@ -192,11 +185,12 @@ def many_decide(url: str, seed: int, gate) -> None:
         ask(ledger, f"u{(seed + number) % 4}")
 
 
-def test_limits_hold_with_many_deciding_at_once(ledger, tmp_path):
+def test_limits_hold_with_many_deciding_at_once(ledger, warehouse_url):
     context = multiprocessing.get_context("spawn")
     gate = context.Barrier(3)
-    url = f"sqlite:///{tmp_path}/shop.db"
-    deciders = [context.Process(target=many_decide, args=(url, n, gate)) for n in range(3)]
+    deciders = [
+        context.Process(target=many_decide, args=(warehouse_url, n, gate)) for n in range(3)
+    ]
     for decider in deciders:
         decider.start()
     for decider in deciders:

@@ -358,7 +358,10 @@ def store(tmp_path_factory) -> FeatureStore:
         provider="local",
         registry=str(folder / "registry.db"),
         offline_store={"type": "feature_repo.offline.AsOfOfflineStore"},
-        online_store={"type": "feature_repo.online.PackedOnlineStore", "path": "online.db"},
+        online_store={
+            "type": "feature_repo.online.PackedOnlineStore",
+            "url": "sqlite:///online.db",
+        },
         materialization={"pull_latest_features": True},
         entity_key_serialization_version=3,
     )

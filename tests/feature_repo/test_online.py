@@ -36,10 +36,15 @@ def moment(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
-def place(path, project="shop") -> SimpleNamespace:
-    return SimpleNamespace(
-        online_store=SimpleNamespace(path=str(path)), repo_path=None, project=project
-    )
+def place(url, project="shop") -> SimpleNamespace:
+    return SimpleNamespace(online_store=SimpleNamespace(url=url), repo_path=None, project=project)
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def url(request, tmp_path) -> str:
+    if request.param == "redis":
+        return request.getfixturevalue("redis_url")
+    return f"sqlite:///{tmp_path}/online.db"
 
 
 def view(name="view", fields=FIELDS) -> SimpleNamespace:
@@ -86,8 +91,8 @@ def protobuf(name: str, value) -> Value:
 
 @quick
 @given(row=values, who=words.filter(bool))
-def test_values_come_back_as_they_were_by_either_way(tmp_path, row, who):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+def test_values_come_back_as_they_were_by_either_way(url, row, who):
+    store, config = PackedOnlineStore(), place(url)
     packed = {name: protobuf(name, value) for name, value in row.items()}
     store.update(config, [view()], [], [], [], partial=False)
     store.online_write_batch(config, view(), [(key(who=who), packed, moment(NOW), None)], None)
@@ -103,8 +108,8 @@ def test_values_come_back_as_they_were_by_either_way(tmp_path, row, who):
     ),
     cut=st.integers(0, 12),
 )
-def test_the_newest_wins_and_of_equals_the_later_write(tmp_path, writes, cut):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+def test_the_newest_wins_and_of_equals_the_later_write(url, writes, cut):
+    store, config = PackedOnlineStore(), place(url)
     store.teardown(config, [], [])
     rows = [(who, at, made, {"n": n}) for n, (who, at, made) in enumerate(writes)]
     assert store.write(config, "view", rows[:cut]) == len(rows[:cut])
@@ -115,8 +120,8 @@ def test_the_newest_wins_and_of_equals_the_later_write(tmp_path, writes, cut):
         assert store.read(config, ["view"], [who])["view"] == [wanted]
 
 
-def test_reads_are_in_the_order_asked_with_none_for_the_unknown(tmp_path):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+def test_reads_are_in_the_order_asked_with_none_for_the_unknown(url):
+    store, config = PackedOnlineStore(), place(url)
     store.write(config, "one", [("a", 1, 1, {"n": 1}), ("b", 1, 1, {"n": 2})])
     store.write(config, "two", [("b", 2, 2, {"m": 3})])
     assert store.read(config, ["two", "one"], ["b", "nobody", "a", "b"]) == {
@@ -127,9 +132,9 @@ def test_reads_are_in_the_order_asked_with_none_for_the_unknown(tmp_path):
     assert store.online_read(config, view(), [key(who="nobody")]) == [(None, None)]
 
 
-def test_many_keys_are_looked_up_by_index_in_several_statements(tmp_path):
+def test_many_keys_are_looked_up_by_index_in_several_statements(url):
     """A plan that compares every row with every key takes minutes here, a look-up half a second."""
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+    store, config = PackedOnlineStore(), place(url)
     asked = [f"u{n}" for n in range(25_000)]
     store.write(config, "view", [(who, 1, 1, {"who": who}) for who in asked])
     began = time.process_time()
@@ -138,15 +143,15 @@ def test_many_keys_are_looked_up_by_index_in_several_statements(tmp_path):
     assert [row[2]["who"] for row in found] == asked
 
 
-def test_only_requested_features_are_read_and_a_new_feature_is_null(tmp_path):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+def test_only_requested_features_are_read_and_a_new_feature_is_null(url):
+    store, config = PackedOnlineStore(), place(url)
     store.write(config, "view", [("a", 1, 1, {"num": 5, "word": "x"})])
     found = store.online_read(config, view(), [key(who="a")], ["num", "part"])
     assert found == [(moment(1), {"num": Value(int64_val=5), "part": Value()})]
 
 
-def test_several_or_numeric_join_keys_are_apart_from_text(tmp_path):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+def test_several_or_numeric_join_keys_are_apart_from_text(url):
+    store, config = PackedOnlineStore(), place(url)
     asked = [key(b="1", a=2), key(a=2, b="1"), key(a=1, b="2"), key(a=7), key(a="7")]
     batch = [(asked[0], {"num": Value(int64_val=1)}, moment(1), moment(2))]
     batch += [(asked[3], {"num": Value(int64_val=2)}, datetime(1970, 1, 1), None)]
@@ -156,8 +161,8 @@ def test_several_or_numeric_join_keys_are_apart_from_text(tmp_path):
     assert store.read(config, ["view"], ['[2, "1"]'])["view"] == [(1, 2, {"num": 1})]
 
 
-def test_times_are_kept_as_their_numbers(tmp_path):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+def test_times_are_kept_as_their_numbers(url):
+    store, config = PackedOnlineStore(), place(url)
     stamped = view(fields={"at": UnixTimestamp})
     row = {"at": Value(unix_timestamp_val=123)}
     counted = []
@@ -167,25 +172,25 @@ def test_times_are_kept_as_their_numbers(tmp_path):
     assert counted == [1]
 
 
-def test_bytes_are_refused_by_name(tmp_path):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
+def test_bytes_are_refused_by_name(url):
+    store, config = PackedOnlineStore(), place(url)
     rows = [(key(who="a"), {"raw": Value(bytes_val=b"x")}, moment(1), None)]
     with pytest.raises(ValueError, match="'raw' is a bytes_val"):
         store.online_write_batch(config, view(fields={"raw": Bytes}), rows, None)
 
 
-def test_a_batch_is_kept_as_a_whole_or_not_at_all(tmp_path):
-    store, config = PackedOnlineStore(), place(tmp_path / "online.db")
-    with pytest.raises(Exception, match="NOT NULL"):
+def test_a_batch_is_kept_as_a_whole_or_not_at_all(url):
+    store, config = PackedOnlineStore(), place(url)
+    with pytest.raises(Exception, match=r"NOT NULL|NoneType"):
         store.write(config, "view", [("a", 1, 1, {}), ("b", None, 1, {})])
     assert store.read(config, ["view"], ["a"]) == {"view": [None]}
     store.write(config, "view", [("a", 1, 1, {})])
     assert store.read(config, ["view"], ["a"]) == {"view": [(1, 1, {})]}
 
 
-def test_projects_and_views_are_removed_one_by_one(tmp_path):
+def test_projects_and_views_are_removed_one_by_one(url):
     store = PackedOnlineStore()
-    mine, other = place(tmp_path / "online.db"), place(tmp_path / "online.db", "other")
+    mine, other = place(url), place(url, "other")
     for config in (mine, other):
         store.write(config, "view", [("a", 1, 1, {})])
         store.write(config, "kept", [("a", 1, 1, {})])
@@ -196,31 +201,33 @@ def test_projects_and_views_are_removed_one_by_one(tmp_path):
     assert store.read(other, ["view"], ["a"]) == {"view": [(1, 1, {})]}
 
 
-def write_many(path, mark: int) -> None:
+def write_many(url, mark: int) -> None:
     store = PackedOnlineStore()
     for at in range(60):
-        store.write(place(path), "view", [(f"u{n}", at, mark, {"at": at}) for n in range(5)])
-        store.write(place(path), f"own{mark}", [("a", at, at, {"mark": mark})])
+        store.write(place(url), "view", [(f"u{n}", at, mark, {"at": at}) for n in range(5)])
+        store.write(place(url), f"own{mark}", [("a", at, at, {"mark": mark})])
 
 
 @pytest.mark.parametrize("start", [multiprocessing.get_context("fork").Process, threading.Thread])
-def test_several_writers_lose_nothing(tmp_path, start):
-    path = tmp_path / "online.db"
-    writers = [start(target=write_many, args=(path, mark)) for mark in range(4)]
+def test_several_writers_lose_nothing(url, start):
+    writers = [start(target=write_many, args=(url, mark)) for mark in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
         assert getattr(writer, "exitcode", 0) == 0
     names = [f"own{mark}" for mark in range(4)]
-    found = PackedOnlineStore().read(place(path), ["view", *names], ["u0", "u4", "a"])
+    found = PackedOnlineStore().read(place(url), ["view", *names], ["u0", "u4", "a"])
     assert found["view"][:2] == [(59, 3, {"at": 59})] * 2
     assert [found[name][2] for name in names] == [(59, 59, {"mark": mark}) for mark in range(4)]
 
 
-@pytest.fixture(scope="module")
-def feast_store(tmp_path_factory) -> FeatureStore:
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def feast_store(request, tmp_path_factory) -> FeatureStore:
     folder = tmp_path_factory.mktemp("repo")
+    where = "sqlite:///online.db"
+    if request.param == "redis":
+        where = request.getfixturevalue("redis").database()
     stamp = pl.Series([moment(NOW)] * 2, dtype=pl.Datetime("us", "UTC"))
     pl.DataFrame({"who": ["a", "b"], "at": stamp, "num": [2**60 + 1, 2], "nums": [[1], []]}).select(
         pl.all(), made="at"
@@ -230,7 +237,7 @@ def feast_store(tmp_path_factory) -> FeatureStore:
         provider="local",
         registry=str(folder / "registry.db"),
         offline_store={"type": "feature_repo.offline.AsOfOfflineStore"},
-        online_store={"type": "feature_repo.online.PackedOnlineStore", "path": "online.db"},
+        online_store={"type": "feature_repo.online.PackedOnlineStore", "url": where},
         materialization={"pull_latest_features": True},
         entity_key_serialization_version=3,
     )
@@ -271,6 +278,17 @@ def test_plain_feast_materializes_and_never_undoes_a_newer_write(feast_store):
     assert read_online(feast_store)["nums"] == [[], None, [7, 8]]
 
 
-def test_a_path_is_relative_to_the_repository(feast_store):
-    feast_store.materialize(EPOCH, moment(NOW))
-    assert (feast_store.config.repo_path / "online.db").exists()
+def test_a_path_is_relative_to_the_repository(tmp_path):
+    config = place("sqlite:///folder/online.db")
+    config.repo_path = tmp_path
+    PackedOnlineStore().write(config, "view", [("a", 1, 1, {})])
+    assert (tmp_path / "folder" / "online.db").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["${NUDGE_ONLINE_URL}", "online.db", "sqlite:///", "postgresql://u:secret@h/d"]
+)
+def test_an_address_of_no_backend_is_refused_with_the_cure_and_without_its_password(url):
+    with pytest.raises(ValueError, match="NUDGE_ONLINE_URL") as refused:
+        PackedOnlineStore().read(place(url), ["view"], ["a"])
+    assert "secret" not in str(refused.value)

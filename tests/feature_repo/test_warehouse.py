@@ -16,13 +16,6 @@ HOUR = 3_600_000_000
 NOW = 1_700_000_000_000_000
 
 
-@pytest.fixture
-def warehouse(tmp_path) -> Warehouse:
-    made = Warehouse(f"sqlite:///{tmp_path}/shop.db")
-    made.migrate()
-    return made
-
-
 def views(ids: list[str], user: str = "u", **fields) -> pl.DataFrame:
     rows = [
         dict.fromkeys(EVENT_SCHEMA)
@@ -96,9 +89,13 @@ def test_more_users_can_be_asked_for_than_one_statement_names(warehouse):
 
 
 def test_a_write_is_on_disk_before_it_is_acknowledged(warehouse):
+    asked = {
+        "sqlite": {"PRAGMA journal_mode": "wal", "PRAGMA synchronous": 2},  # FULL
+        "postgresql": {"SHOW fsync": "on", "SHOW synchronous_commit": "on"},
+    }[warehouse.engine.dialect.name]
     with warehouse.read() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        found = {query: connection.exec_driver_sql(query).scalar() for query in asked}
+    assert found == asked
 
 
 def write_range(url: str, start: int, gate, accepted) -> None:

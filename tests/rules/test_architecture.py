@@ -20,6 +20,7 @@ PACKAGES = ("feature_repo", "training", "serving")
 DOORS = {
     "feast": ("feature_repo",),
     "sqlalchemy": (
+        "feature_repo.engine",
         "feature_repo.tables",
         "feature_repo.warehouse",
         "feature_repo.ingest",

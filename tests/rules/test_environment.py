@@ -31,6 +31,7 @@ def test_the_addresses_are_absolute_and_lie_in_the_root_by_default(tmp_path, she
     found = after(tmp_path, ENTER, shell=shell)
     assert found["NUDGE_HOME"] == f"{ROOT}/.nudge"
     assert found["NUDGE_REGISTRY_URL"] == f"sqlite:///{ROOT}/.nudge/registry.db"
+    assert found["NUDGE_ONLINE_URL"] == f"sqlite:///{ROOT}/.nudge/online.db"
     assert found["FEAST_FS_YAML_FILE_PATH"] == f"{ROOT}/feature_repo/feature_store.yaml"
 
 
@@ -41,6 +42,7 @@ def test_a_relative_home_is_made_absolute(tmp_path):
 def test_what_was_set_stays(tmp_path):
     given = {
         "NUDGE_REGISTRY_URL": "postgresql://shop/registry",
+        "NUDGE_ONLINE_URL": "redis://:word@shop:6379/3",
         "BENTOML_HOME": str(tmp_path / "models"),
         "NUDGE_HISTORY_LENGTH": "50",
         "RAY_AUTH_MODE": "disabled",
@@ -49,16 +51,23 @@ def test_what_was_set_stays(tmp_path):
     assert {name: found[name] for name in given} == given
 
 
-def test_another_home_takes_its_registry_and_model_store_along(tmp_path):
+def test_the_short_name_of_postgresql_becomes_the_one_that_feast_takes(tmp_path):
+    found = after(tmp_path, ENTER, NUDGE_REGISTRY_URL="postgres://user:word@shop/registry")
+    assert found["NUDGE_REGISTRY_URL"] == "postgresql://user:word@shop/registry"
+
+
+def test_another_home_takes_its_stores_along(tmp_path):
     first = after(tmp_path, ENTER)
     second = after(tmp_path, ENTER, f"NUDGE_HOME={tmp_path}/b", ENTER)
     assert second["NUDGE_REGISTRY_URL"] == f"sqlite:///{tmp_path}/b/registry.db"
+    assert second["NUDGE_ONLINE_URL"] == f"sqlite:///{tmp_path}/b/online.db"
     assert second["BENTOML_HOME"] != first["BENTOML_HOME"]
 
 
 def test_an_address_that_was_unset_is_derived_again(tmp_path):
-    found = after(tmp_path, ENTER, "unset NUDGE_REGISTRY_URL BENTOML_HOME", ENTER)
+    found = after(tmp_path, ENTER, "unset NUDGE_REGISTRY_URL NUDGE_ONLINE_URL BENTOML_HOME", ENTER)
     assert found["NUDGE_REGISTRY_URL"].endswith("/.nudge/registry.db")
+    assert found["NUDGE_ONLINE_URL"].endswith("/.nudge/online.db")
     assert Path(found["BENTOML_HOME"]).is_dir()
 
 

@@ -79,7 +79,7 @@ def wait_for(port, process, log):
 
 
 def test_a_job_trains_two_recipes_with_two_workers_each(shop, head):
-    kept = ("NUDGE_HOME", "NUDGE_REGISTRY_URL", "FEAST_FS_YAML_FILE_PATH")
+    kept = ("NUDGE_HOME", "NUDGE_REGISTRY_URL", "NUDGE_ONLINE_URL", "FEAST_FS_YAML_FILE_PATH")
     variables = {name: environment(shop)[name] for name in kept} | {"HF_HUB_OFFLINE": "1"}
     told = ["--size", "tiny", "--workers", "2", "--set", "optim.max_steps=4"]
     command = [RAY, "job", "submit", "--address", head, "--working-dir", "."]

@@ -1,0 +1,150 @@
+"""How the warehouse's two databases are spoken to: SQLite in a file, PostgreSQL by its address.
+
+What differs between them is here, and nowhere else: how a connection is opened, how writers queue,
+and the fast ways in and out. Next: ``warehouse.py``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+CHUNK = 50_000
+"""Rows that are in memory as Python objects at once while many are read."""
+MAX_PARAMETERS = 30_000
+"""In one statement; SQLite takes at most 32,766, PostgreSQL 65,535."""
+POSTGRES: dict[str, Any] = {
+    "application_name": "nudge",
+    "client_encoding": "utf8",
+    "connect_timeout": 5,
+    # A peer that vanished without a word is noticed after this many milliseconds.
+    "tcp_user_timeout": 30_000,
+    # A statement waits for its lock within this time too; SQLite's writers wait as long.
+    "options": "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s",
+}
+"""Options of libpq; one that stands in the URL (``?connect_timeout=2``) goes before."""
+
+
+def open_engine(url: str) -> sa.Engine:
+    """The engine of `url`: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/DATABASE``.
+
+    Raises
+    ------
+    ValueError
+        When it is the URL of neither.
+    """
+    try:
+        address = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ValueError(
+            "NUDGE_WAREHOUSE_URL is no URL; write sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from error
+    if address.drivername == "sqlite":
+        return _open_sqlite(address)
+    if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        return _open_postgres(address.set(drivername="postgresql+psycopg"))
+    raise ValueError(
+        f"the warehouse's URL begins with {address.drivername!r}; it can be sqlite or postgresql"
+    )
+
+
+def _open_postgres(address: sa.URL) -> sa.Engine:
+    options = {name: value for name, value in POSTGRES.items() if name not in address.query}
+    # Writers must see what was committed while they waited for their lock, whatever the server's
+    # default: a snapshot from before the wait would spend a budget twice.
+    return sa.create_engine(
+        address,
+        connect_args=options,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_size=10,
+        pool_timeout=10,
+    )
+
+
+def _open_sqlite(address: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(address)
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection: Any, _: Any) -> None:
+        # SQLAlchemy's own BEGIN replaces the driver's, so that a writer can ask at once.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("nudge_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def is_postgres(connection: sa.Connection | sa.Engine) -> bool:
+    """Whether it speaks to PostgreSQL."""
+    return connection.dialect.name == "postgresql"
+
+
+def reading(connection: sa.Connection) -> sa.Connection:
+    """`connection`, whose next transaction reads of one moment and writes nothing."""
+    if is_postgres(connection):
+        return connection.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+    return connection
+
+
+def queue(connection: sa.Connection, lock: str) -> None:
+    """Wait until no other transaction holds `lock`, and hold it to the end of this one.
+
+    SQLite has one writer at a time anyway.
+    """
+    if is_postgres(connection):
+        number = zlib.crc32(f"nudge {lock}".encode())
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+
+
+def stream(connection: sa.Connection, query: sa.Select) -> Iterator[Sequence[tuple]]:
+    """The driver's own rows, ``CHUNK`` at a time: SQLAlchemy's cost half the time again."""
+    if is_postgres(connection):
+        compiled = query.compile(
+            dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
+        )
+        # A cursor with a name stays in the server; without one the driver takes all rows at once.
+        cursor: Any = connection.connection.cursor("nudge", binary=True)
+        cursor.execute(str(compiled), compiled.params)
+    else:
+        cursor = connection.execute(query).cursor
+    while rows := cursor.fetchmany(CHUNK):
+        yield rows
+    cursor.close()
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> None:
+    """Insert by the driver itself: SQLAlchemy's own executemany costs twice the time and more."""
+    if is_postgres(connection):
+        _copy(connection.connection.cursor(), table.name, rows)
+        return
+    statement = sa.insert(table).values(dict.fromkeys(rows.columns))
+    compiled: Any = statement.compile(dialect=connection.dialect)
+    order = [rows.columns.index(name) for name in compiled.positiontup]
+    connection.exec_driver_sql(str(compiled), rows.select(pl.nth(order)).rows())
+
+
+def _copy(cursor: Any, table: str, rows: pl.DataFrame) -> None:
+    """Text stands in quotes, so that an empty one is not null and no content means an end."""
+    text = rows.write_csv(include_header=False, quote_style="non_numeric")
+    columns = ", ".join(rows.columns)
+    with cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv)") as copy:
+        copy.write(text)
+
+
+def slices(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """`values` in parts that one statement can name."""
+    for start in range(0, len(values), MAX_PARAMETERS):
+        yield values[start : start + MAX_PARAMETERS]

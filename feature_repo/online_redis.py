@@ -1,0 +1,130 @@
+"""Packed online rows in Redis: one text value for each project, view and entity key.
+
+A value is its two stamps as digits, then the packed row. One of two backends behind ``online.py``,
+with the same five methods as ``online_sqlite.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from redis import ConnectionError as NoConnection
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 2.0
+_READ_AT_ONCE = 10_000
+_WRITTEN_AT_ONCE = 500  # one script's worth: Redis does nothing else for about a millisecond
+_SCRIPTS_UNDERWAY = 20
+_DIGITS = 20  # of a stamp, moved so that it is never negative: equal widths compare as text
+_OFFSET = 2**63
+
+# Redis runs a script as a whole. Lua's numbers are doubles, which end before our times do.
+_KEEP_NEWEST = f"""
+for n, key in ipairs(KEYS) do
+  if string.sub(ARGV[n], 1, {2 * _DIGITS}) >= redis.call('GETRANGE', key, 0, {2 * _DIGITS - 1}) then
+    redis.call('SET', key, ARGV[n])
+  end
+end
+"""
+
+Part = TypeVar("Part")
+Stamped = tuple[int, int, str]
+"""Event time, created time (microseconds since 1970) and the packed row."""
+
+
+class RedisRows:
+    """The rows in the Redis at `url`; several threads and processes may use one server.
+
+    A dead server is noticed within the timeouts, which the URL may set (``?socket_timeout=5``);
+    one that is back is found again by the next call.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            # A connection that broke while it waited is opened once more, at once. Writing twice
+            # is writing once here; an answer that is late is not waited for twice.
+            retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
+        )
+
+    def read(
+        self, project: str, views: Sequence[str], keys: Sequence[str]
+    ) -> dict[tuple[str, str], Stamped]:
+        """(view, key) to what is kept there: one round trip, and one moment, per 10,000 rows."""
+        found: dict[tuple[str, str], Stamped] = {}
+        for some in _parts([(view, key) for key in keys for view in views], _READ_AT_ONCE):
+            values: Any = self._redis.mget([_name(project, *one) for one in some])
+            pairs = zip(some, values, strict=True)
+            found |= {one: _unpack(value) for one, value in pairs if value is not None}
+        return found
+
+    def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
+        """Keep (key, event time, created time, packed) where nothing newer is kept.
+
+        Up to 500 rows are kept as a whole or not at all; more go in such parts.
+        """
+        named = [
+            (_name(project, view, key), _pack(event_us, created_us, packed))
+            for key, event_us, created_us, packed in rows
+        ]
+        for underway in _parts(named, _WRITTEN_AT_ONCE * _SCRIPTS_UNDERWAY):
+            pipeline = self._redis.pipeline(transaction=False)
+            for some in _parts(underway, _WRITTEN_AT_ONCE):
+                names, values = zip(*some, strict=True)
+                pipeline.eval(_KEEP_NEWEST, len(names), *names, *values)
+            pipeline.execute()
+
+    def forget(self, project: str, views: Sequence[str]) -> None:
+        """Remove the rows of `views`."""
+        for view in views:
+            self._remove(_name(project, view, ""))
+
+    def drop(self, project: str) -> None:
+        """Remove the project's rows; the database may hold whatever else."""
+        self._remove(_name(project, "", "")[:-1])
+
+    def incarnation(self) -> str:
+        """The server's run id: a restart may have lost its last writes."""
+        information: Any = self._redis.info("server")
+        return str(information["run_id"])
+
+    def _remove(self, prefix: str) -> None:
+        """Walk through the database and unlink what begins with `prefix`: neither blocks others."""
+        for names in self._pages(f"{prefix}*"):
+            self._redis.unlink(*names)
+
+    def _pages(self, pattern: str) -> Iterator[list[bytes]]:
+        cursor = 0
+        while True:
+            page: Any = self._redis.scan(cursor, match=pattern, count=1000)
+            cursor, names = page
+            if names:
+                yield names
+            if cursor == 0:
+                return
+
+
+def _parts(values: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _name(project: str, view: str, key: str) -> str:
+    """The two names are quoted, so that only the entity key may hold a colon, ``*`` or ``?``."""
+    return f"packed:{quote(project, safe='')}:{quote(view, safe='')}:{key}"
+
+
+def _pack(event_us: int, created_us: int, packed: str) -> str:
+    return f"{event_us + _OFFSET:0{_DIGITS}d}{created_us + _OFFSET:0{_DIGITS}d}{packed}"
+
+
+def _unpack(value: bytes) -> Stamped:
+    event_us, created_us = value[:_DIGITS], value[_DIGITS : 2 * _DIGITS]
+    return int(event_us) - _OFFSET, int(created_us) - _OFFSET, value[2 * _DIGITS :].decode()
