@@ -1,7 +1,7 @@
 """The verbs of the service: ``python -m serving VERB``.
 
 ``promote`` chooses what ``bentoml serve serving.service:Nudge`` serves, ``rollback`` returns to
-what it was before, ``outcomes`` shows what came of decisions.
+what it was before, ``outcomes`` shows what came of decisions, ``key`` makes and revokes API keys.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.settings import Settings, SystemClock, iso
+from serving.key_commands import app as key_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(key_app, name="key")
 console = Console()
 MICROS = 1_000_000
 

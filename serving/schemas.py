@@ -228,6 +228,7 @@ class Problem(BaseModel):
     fields: dict[str, str] = Field(
         default_factory=dict, description="for invalid input: path of the field to its fault"
     )
+    request_id: str = Field("", description="of this request: its log lines hold the same")
 
 
 class Ready(Seen):

@@ -1,8 +1,8 @@
 """The service: one web application, mounted in BentoML, over one shop and one promoted model.
 
 ``bentoml serve serving.service:Nudge`` starts it; tests give :func:`create_app` their own parts.
-Starting checks that the features of the registry are those that the model was trained on, and
-refuses otherwise. Next: ``routes/parts.py``, then a route.
+``start.py`` says when it refuses to start, ``guard.py`` what stands before its endpoints. Next:
+``routes/parts.py``, then a route.
 """
 
 from __future__ import annotations
@@ -18,17 +18,21 @@ import bentoml
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from feature_repo import retrieval
 from feature_repo.settings import Settings
+from serving import logs, openapi
 from serving.catalogue import Shelf
+from serving.guard import Guard
+from serving.keys import KeyRing
 from serving.predictor import Predictor
 from serving.routes import decide, events, predict, problems, recommend, system, users
 from serving.routes.meters import Meters
 from serving.routes.parts import Parts
-from serving.settings import Promotion, ServingSettings
+from serving.settings import ServingSettings
 from serving.spool import Spool
-from serving.stores import Stores, first_difference, without_torch
+from serving.start import check_entrance, check_schema, find_bundles, listens_on
+from serving.stores import Stores, without_torch
 from serving.upkeep import Upkeep
 from training.bundle import Bundle
 from training.policies import POLICIES, Policy
@@ -37,11 +41,21 @@ ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_conten
 """Swagger UI as BentoML brings it, so that the API page asks no outside address."""
 
 
-class RefusedToStart(bentoml.exceptions.BentoMLException):
-    """The service would not answer rightly; the message says why and what to do."""
+def unkeyed(app: ASGIApp) -> ASGIApp:
+    """`app` behind a guard that knows no keys."""
+    return Guard(app, ServingSettings(), KeyRing(None))
 
 
-def create_app(start: Callable[[], Parts]) -> FastAPI:
+def keyed(app: ASGIApp) -> ASGIApp:
+    """`app` behind the guard of this environment's shop, which writes the log as JSON lines."""
+    logs.configure()
+    serving = ServingSettings()
+    return Guard(app, serving, KeyRing(serving.keys_path(Settings().home)))
+
+
+def create_app(
+    start: Callable[[], Parts], guard: Callable[[ASGIApp], ASGIApp] = unkeyed
+) -> FastAPI:
     """The application; `start` puts its parts together when it starts, not before."""
 
     @asynccontextmanager
@@ -69,6 +83,8 @@ def create_app(start: Callable[[], Parts]) -> FastAPI:
         app.include_router(module.router)
     app.mount(system.ASSETS, StaticFiles(directory=ASSETS), name="assets")
     problems.install(app)
+    openapi.complete(app)
+    app.add_middleware(guard)
     return app
 
 
@@ -77,7 +93,7 @@ def open_parts() -> Parts:
 
     Raises
     ------
-    RefusedToStart
+    start.RefusedToStart
         When nothing was promoted, or the features are not those of the model.
     """
     settings, serving = Settings(), ServingSettings()
@@ -112,46 +128,9 @@ def open_parts() -> Parts:
     )
 
 
-def find_bundles(settings: Settings, serving: ServingSettings) -> tuple[Bundle, Bundle]:
-    """The model and the policy to serve: what was promoted, or what the settings name."""
-    promoted = Promotion.read(settings.home)
-    if promoted is None and not (serving.bundle and serving.policy):
-        raise RefusedToStart(
-            f"nothing was promoted in {settings.home.resolve()}; run `python -m serving promote "
-            "RUN`, or set NUDGE_SERVING_BUNDLE and NUDGE_SERVING_POLICY to bundle folders"
-        )
-    folders = [
-        named or _stored(tag)
-        for named, tag in (
-            (serving.bundle, promoted.model if promoted else ""),
-            (serving.policy, promoted.policy if promoted else ""),
-        )
-    ]
-    try:
-        model, policy = (Bundle.load(folder) for folder in folders)
-    except ValueError as error:
-        raise RefusedToStart(str(error)) from error
-    return model, policy
-
-
 def policy_of(bundle: Bundle) -> Policy:
     """The policy in `bundle`."""
     return POLICIES[bundle.manifest["policy"]].from_dict(bundle.manifest["settings"])
-
-
-def check_schema(model: Bundle, settings: Settings) -> None:
-    """Refuse a model whose features are not those of the registry, naming the first."""
-    with without_torch():
-        registered = {
-            service: retrieval.schema(service, settings) for service in model.manifest["schema"]
-        }
-    for service, trained in model.manifest["schema"].items():
-        if difference := first_difference(trained, registered[service]):
-            raise RefusedToStart(
-                f"feature service {service!r} is not what model {model.name} {model.version} was "
-                f"trained on: {difference}. Run `feast apply` with the definitions of that model, "
-                "or fit and promote a model on these"
-            )
 
 
 def _version() -> str:
@@ -162,20 +141,14 @@ def _version() -> str:
         return "0"
 
 
-def _stored(tag: str) -> Path:
-    try:
-        return Path(bentoml.models.get(tag).path)
-    except bentoml.exceptions.NotFound as error:
-        raise RefusedToStart(
-            f"BentoML's model store has no {tag}, which was promoted; set BENTOML_HOME to the "
-            "store it was promoted into, or promote again"
-        ) from error
+app = create_app(open_parts, keyed)
 
 
-app = create_app(open_parts)
-
-
-@bentoml.service(http={"host": "127.0.0.1", "port": 3000}, traffic={"timeout": 60})
+@bentoml.service(
+    http={"host": "127.0.0.1", "port": 3000},
+    traffic={"timeout": 60},
+    logging={"access": {"enabled": False}},
+)
 @bentoml.asgi_app(app)
 class Nudge:
     """BentoML's part: processes, workers, liveness, readiness, figures, the model store."""
@@ -184,9 +157,14 @@ class Nudge:
     def check() -> None:
         """Refuse before any worker starts; a worker that refused would be started for ever."""
         settings, serving = Settings(), ServingSettings()
+        check_entrance(listens_on(), settings, serving)
         model, _ = find_bundles(settings, serving)
         check_schema(model, settings)
 
     def __is_ready__(self) -> bool:
         """Whether requests are answered."""
         return getattr(app.state, "parts", None) is not None
+
+
+# BentoML answers some paths itself; so the guard stands before it, and the application's own rests.
+Nudge.add_asgi_middleware(keyed)  # type: ignore[attr-defined]

@@ -39,6 +39,33 @@ class ServingSettings(BaseSettings):
         1.0, gt=0, description="seconds between two looks whether a store that failed is back"
     )
     num_threads: int = Field(1, ge=1, le=64, description="threads of ONNX Runtime for one request")
+    require_keys: bool | None = Field(
+        None,
+        description="whether requests need an API key; unset: once a key was made, and wherever "
+        "the service can be reached from another machine",
+    )
+    keys_file: Path | None = Field(
+        None, description="file of the API keys; default: keys.json in NUDGE_HOME"
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="greatest body of a request, bytes")
+    rate_per_s: float = Field(
+        500.0, gt=0, description="requests a second that one key may send to one worker"
+    )
+    rate_burst: int = Field(
+        2000, ge=1, description="requests that one key may send at once, before the rate counts"
+    )
+    cors_origins: str = Field(
+        "", description="origins whose web pages may call the service, separated by commas"
+    )
+
+    def keys_path(self, home: Path) -> Path:
+        """Where the API keys of the shop in `home` are kept."""
+        return self.keys_file or home / "keys.json"
+
+    @property
+    def origins(self) -> list[str]:
+        """The origins of `cors_origins`."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,11 @@ from serving.decide import MICROS, Choice, decide, generator, leave_alone
 from serving.routes.asked import Asked, ask, envelope, record_of
 from serving.routes.kept import put_aside
 from serving.routes.parts import NotFound, Parts, Running, StoreFailed
+from serving.routes.strict import StrictRoute
 from serving.schemas import Alternative, DecideRequest, Treatment
 from serving.upkeep import FEATURES, LEDGER
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post("/decide")

@@ -16,6 +16,7 @@ from feature_repo.ingest import Report
 from feature_repo.settings import microseconds
 from serving.routes.asked import seen
 from serving.routes.parts import Parts, Running, StoreFailed
+from serving.routes.strict import StrictRoute
 from serving.schemas import MAX_EVENTS, EventIn, Receipt, Rejected
 from serving.upkeep import LEDGER, ROWS
 
@@ -25,7 +26,7 @@ MICROS = 1_000_000
 LARGEST_PRICE = 1_000_000_000
 LAG = "the events are kept; the online rows cannot be written now and follow by themselves"
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 Many = Annotated[list[EventIn], Field(min_length=1, max_length=MAX_EVENTS)]
 Sent = Annotated[
     Annotated[EventIn, Tag("one")] | Annotated[Many, Tag("list")],

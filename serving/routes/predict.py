@@ -7,9 +7,10 @@ from fastapi import APIRouter
 from serving.routes.asked import ask, envelope, record_of
 from serving.routes.kept import keep
 from serving.routes.parts import NotFound, Running
+from serving.routes.strict import StrictRoute
 from serving.schemas import Prediction, PredictRequest
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post("/predict")

@@ -11,10 +11,11 @@ from serving.predictor import best
 from serving.routes.asked import Asked, ask, envelope, record_of
 from serving.routes.kept import keep
 from serving.routes.parts import Running
+from serving.routes.strict import StrictRoute
 from serving.schemas import Context, Item, Recommendation, RecommendRequest
 
 DAY = 86_400_000_000
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post("/recommend")

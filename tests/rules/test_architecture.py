@@ -31,7 +31,8 @@ DOORS = {
     "ray": ("training.fit", "training.tune", "training.datasets.batches"),
     "transformers": ("training.models", "training.methods"),
     "peft": ("training.models", "training.methods"),
-    "bentoml": ("serving.service", "serving.promote"),
+    "bentoml": ("serving.service", "serving.start", "serving.promote"),
+    "structlog": ("serving.logs",),
 }
 
 # By any chain of our own imports, those inside functions included.

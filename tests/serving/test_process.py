@@ -108,3 +108,85 @@ def test_a_service_whose_features_differ_refuses_to_start_and_names_the_feature(
         "feature 'lateness' was Int64 and is Float64 in the registry" in done.stderr + done.stdout
     )
     assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.fixture
+def bento(shop, served, tmp_path):
+    """A real ``bentoml serve`` with a write key; gives its address, the key and its log's file."""
+    import socket
+    import time
+    import urllib.error
+    import urllib.request
+
+    from serving import keys
+
+    file, log = tmp_path / "keys.json", tmp_path / "log"
+    key = keys.make(file, "till", "write", now=time.time())[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            ["bentoml", "serve", "serving.service:Nudge", "--port", str(port)],
+            env=served | {"NUDGE_SERVING_KEYS_FILE": str(file)},
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            for _ in range(600):
+                assert process.poll() is None, log.read_text()
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
+                    break
+                except (urllib.error.URLError, OSError):
+                    time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}", key, file, log
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+@pytest.mark.long
+def test_a_served_shop_asks_for_keys_everywhere_and_its_log_names_no_person(bento, shop):
+    import time
+
+    import httpx
+
+    from serving import keys
+
+    address, key, file, log = bento
+    user = shop.warehouse.events(kinds=["purchase"])["user_id"][-1]
+    with httpx.Client(base_url=address, timeout=30) as client:
+        assert {client.get(p).status_code for p in ("/ready", "/livez", "/readyz")} == {200}
+        assert {client.get(p).status_code for p in ("/metrics", "/schema.json")} == {401}
+        assert client.get("/docs").status_code == 200
+        assert client.post("/recommend", json={"user_id": user}).status_code == 401
+        client.headers["Authorization"] = f"Bearer {key}"
+        made = client.post("/recommend", json={"user_id": user})
+        assert made.status_code == 200, made.text
+        assert client.get("/metrics").status_code == 403
+        assert client.get(f"/users/{user}").status_code == 200
+        assert client.get("/recommend").json()["error"] == "refused"
+        parts = (b'{"user_id": "', *(b"a" * 400_000 for _ in range(4)), b'"}')
+        kind = {"Content-Type": "application/json"}
+        assert client.post("/events", content=iter(parts), headers=kind).status_code == 413
+        keys.revoke(file, "till", now=time.time())
+        time.sleep(2)
+        gone = client.post("/recommend", json={"user_id": user})
+        assert (gone.status_code, gone.json()["request_id"]) == (401, gone.headers["x-request-id"])
+        unknown = keys.make(file, "all", "admin", now=time.time())[1]
+        time.sleep(2)
+        lost = client.get("/nowhere", headers={"Authorization": f"Bearer {unknown}"})
+        assert lost.status_code == 404
+        assert lost.headers["x-request-id"]
+    written = log.read_text()
+    assert user not in written
+    assert made.json()["decision_id"] not in written
+    lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
+    assert {line["route"] for line in lines if line["event"] == "request"} >= {
+        "/recommend",
+        "/users/{user_id}",
+        "other",
+    }
+    assert "Traceback" not in written

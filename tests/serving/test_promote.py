@@ -39,8 +39,9 @@ def settings(tmp_path):
 
 def test_a_promoted_bundle_is_what_the_service_finds(store, settings, model):
     from serving.promote import promote
-    from serving.service import find_bundles, policy_of
+    from serving.service import policy_of
     from serving.settings import ServingSettings
+    from serving.start import find_bundles
 
     kept = promote(str(model.folder), settings, now=NOW, policy={"epsilon": 0.02})
     found, policy = find_bundles(settings, ServingSettings())
@@ -81,8 +82,8 @@ def test_rolling_back_serves_what_was_served_before(store, settings, model):
 
 def test_a_changed_bundle_is_not_served(store, settings, model, tmp_path):
     from serving.promote import promote
-    from serving.service import RefusedToStart, find_bundles
     from serving.settings import ServingSettings
+    from serving.start import RefusedToStart, find_bundles
 
     kept = promote(str(model.folder), settings, now=NOW)
     with (tmp_path / "store").joinpath(*kept.model.split(":"), "user.onnx").open("ab") as file:
@@ -92,8 +93,8 @@ def test_a_changed_bundle_is_not_served(store, settings, model, tmp_path):
 
 
 def test_a_service_without_a_promotion_refuses_and_says_what_to_run(store, settings):
-    from serving.service import RefusedToStart, find_bundles
     from serving.settings import ServingSettings
+    from serving.start import RefusedToStart, find_bundles
 
     with pytest.raises(RefusedToStart, match="run `python -m serving promote RUN`"):
         find_bundles(settings, ServingSettings())
@@ -101,8 +102,8 @@ def test_a_service_without_a_promotion_refuses_and_says_what_to_run(store, setti
 
 def test_a_promotion_into_another_store_is_named(store, settings, model):
     from serving.promote import promote
-    from serving.service import RefusedToStart, find_bundles
     from serving.settings import ServingSettings
+    from serving.start import RefusedToStart, find_bundles
 
     kept = promote(str(model.folder), settings, now=NOW)
     store.delete(kept.model)
@@ -112,8 +113,8 @@ def test_a_promotion_into_another_store_is_named(store, settings, model):
 
 def test_settings_name_bundles_in_place_of_promoted_ones(store, settings, model, tmp_path):
     from serving.promote import save_policy
-    from serving.service import find_bundles
     from serving.settings import ServingSettings
+    from serving.start import find_bundles
 
     policy = save_policy(tmp_path / "policy", Threshold(epsilon=0.0), NOW)
     serving = ServingSettings(bundle=model.folder, policy=policy.folder)

@@ -1,0 +1,68 @@
+"""What must hold before the service starts; :class:`RefusedToStart` says what does not.
+
+A model and a policy, features that are those of the model, and an entrance that is either this
+machine's own or asks for keys. Next: ``service.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bentoml
+
+from feature_repo import retrieval
+from feature_repo.settings import Settings
+from serving.settings import Promotion, ServingSettings
+from serving.stores import first_difference, without_torch
+from training.bundle import Bundle
+
+
+class RefusedToStart(bentoml.exceptions.BentoMLException):
+    """The service would not answer rightly; the message says why and what to do."""
+
+
+def find_bundles(settings: Settings, serving: ServingSettings) -> tuple[Bundle, Bundle]:
+    """The model and the policy to serve: what was promoted, or what the settings name."""
+    promoted = Promotion.read(settings.home)
+    if promoted is None and not (serving.bundle and serving.policy):
+        raise RefusedToStart(
+            f"nothing was promoted in {settings.home.resolve()}; run `python -m serving promote "
+            "RUN`, or set NUDGE_SERVING_BUNDLE and NUDGE_SERVING_POLICY to bundle folders"
+        )
+    folders = [
+        named or _stored(tag)
+        for named, tag in (
+            (serving.bundle, promoted.model if promoted else ""),
+            (serving.policy, promoted.policy if promoted else ""),
+        )
+    ]
+    try:
+        model, policy = (Bundle.load(folder) for folder in folders)
+    except ValueError as error:
+        raise RefusedToStart(str(error)) from error
+    return model, policy
+
+
+def check_schema(model: Bundle, settings: Settings) -> None:
+    """Refuse a model whose features are not those of the registry, naming the first."""
+    with without_torch():
+        registered = {
+            service: retrieval.schema(service, settings) for service in model.manifest["schema"]
+        }
+    for service, trained in model.manifest["schema"].items():
+        if difference := first_difference(trained, registered[service]):
+            raise RefusedToStart(
+                f"feature service {service!r} is not what model {model.name} {model.version} was "
+                f"trained on: {difference}. Run `feast apply` with the definitions of that model, "
+                "or fit and promote a model on these"
+            )
+
+
+def _stored(tag: str) -> Path:
+    try:
+        return Path(bentoml.models.get(tag).path)
+    except bentoml.exceptions.NotFound as error:
+        raise RefusedToStart(
+            f"BentoML's model store has no {tag}, which was promoted; set BENTOML_HOME to the "
+            "store it was promoted into, or promote again"
+        ) from error
