@@ -9,9 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import bentoml
+import click
+from bentoml._internal.configuration.containers import BentoMLContainer
 
 from feature_repo import retrieval
 from feature_repo.settings import Settings
+from serving import keys
+from serving.guard import is_local
 from serving.settings import Promotion, ServingSettings
 from serving.stores import first_difference, without_torch
 from training.bundle import Bundle
@@ -56,6 +60,29 @@ def check_schema(model: Bundle, settings: Settings) -> None:
                 f"trained on: {difference}. Run `feast apply` with the definitions of that model, "
                 "or fit and promote a model on these"
             )
+
+
+def check_entrance(host: str, settings: Settings, serving: ServingSettings) -> None:
+    """Refuse to listen where other machines reach us while nobody needs a key."""
+    path = serving.keys_path(settings.home)
+    try:
+        kept = keys.read(path)
+    except ValueError as error:
+        raise RefusedToStart(str(error)) from error
+    if serving.require_keys is None and not kept and not is_local(host):
+        raise RefusedToStart(
+            f"the service would listen on {host}, where other machines reach it, and {path} has no "
+            "API key; make one with `python -m serving key create --name NAME --scope write`, "
+            "listen on 127.0.0.1, or set NUDGE_SERVING_REQUIRE_KEYS=false where something else "
+            "asks who comes in"
+        )
+
+
+def listens_on() -> str:
+    """The address that `bentoml serve` was told to listen on."""
+    context = click.get_current_context(silent=True)
+    told = context.params.get("host") if context is not None else None
+    return str(told or BentoMLContainer.http.host.get())
 
 
 def _stored(tag: str) -> Path:

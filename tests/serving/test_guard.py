@@ -26,6 +26,7 @@ from serving.endpoints import ENDPOINTS, OTHER, endpoint_of
 from serving.guard import Guard, is_local
 from serving.limits import MAX_BUCKETS, Buckets
 from serving.settings import ServingSettings
+from serving.upkeep import Upkeep
 
 ROOT = Path(__file__).parents[2]
 VIEW = {"event_id": "n1", "kind": "view", "user_id": "bob", "item_id": "cup"}
@@ -46,7 +47,9 @@ def serve(desk, file) -> Callable:
     @contextmanager
     def started(base: str = "http://testserver", **settings) -> Iterator[TestClient]:
         ring = keys.KeyRing(file, look_every_s=0)
-        parts = desk.with_parts(shelf=Shelf(desk.parts.shelf._make, desk.clock))
+        given = desk.parts
+        upkeep = Upkeep(given.upkeep._chores, given.spool)
+        parts = desk.with_parts(shelf=Shelf(given.shelf._make, desk.clock), upkeep=upkeep)
         app = create_app(lambda: parts, lambda app: Guard(app, ServingSettings(**settings), ring))
         with TestClient(app, base_url=base, raise_server_exceptions=False) as client:
             yield client
