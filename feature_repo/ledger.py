@@ -94,17 +94,18 @@ class Ledger:
     def attach_outcomes(self, events: pl.DataFrame) -> tuple[int, int]:
         """Make the events that cite a decision its outcomes, each once.
 
-        What counts is the event as the warehouse keeps it: one that was refused becomes no outcome.
-        Gives the number newly attached and the number that cite a decision nobody made.
+        What counts is the event as the warehouse keeps it: one that was refused becomes no outcome,
+        nor does what another shopper did. Gives the number newly attached and the number that cite
+        a decision nobody made for their shopper.
         """
         citing = events.filter(pl.col("decision_id").is_not_null())["event_id"].drop_nulls()
         if citing.is_empty():
             return 0, 0
         with self._warehouse.begin(lock="outcomes") as connection:
             kept = _citing(connection, citing)
-            made = _present(connection, decisions.c.decision_id, [e["decision_id"] for e in kept])
+            made = _users_of(connection, [e["decision_id"] for e in kept])
             held = _present(connection, outcomes.c.event_id, [e["event_id"] for e in kept])
-            known = [event for event in kept if event["decision_id"] in made]
+            known = [e for e in kept if made.get(e["decision_id"]) == e["user_id"]]
             rows = [_outcome(event) for event in known if event["event_id"] not in held]
             if rows:
                 connection.execute(sa.insert(outcomes), rows)
@@ -112,13 +113,17 @@ class Ledger:
 
     def attach_missing(self) -> int:
         """Attach what a kill left behind, or what cited a decision before the ledger had it."""
-        cited = event_table.c.decision_id
-        without = sa.select(event_table.c.event_id).where(
-            cited.in_(sa.select(decisions.c.decision_id)),
-            event_table.c.event_id.not_in(sa.select(outcomes.c.event_id)),
+        own = sa.and_(
+            decisions.c.decision_id == event_table.c.decision_id,
+            decisions.c.user_id == event_table.c.user_id,
+        )
+        without = (
+            sa.select(event_table.c.event_id)
+            .join(decisions, own)
+            .where(event_table.c.event_id.not_in(sa.select(outcomes.c.event_id)))
         )
         with self._warehouse.begin(lock="outcomes") as connection:
-            missing = connection.execute(without.where(cited.is_not(None))).scalars().all()
+            missing = connection.execute(without).scalars().all()
             rows = [_outcome(event) for event in _citing(connection, pl.Series(missing))]
             if rows:
                 connection.execute(sa.insert(outcomes), rows)
@@ -213,7 +218,7 @@ def _reserve(
 
 def _citing(connection: sa.Connection, event_ids: pl.Series) -> list[dict[str, Any]]:
     """The kept events among `event_ids` that cite a decision."""
-    names = ("event_id", "decision_id", "kind", "event_at", "quantity", "price_micros")
+    names = ("event_id", "user_id", "decision_id", "kind", "event_at", "quantity", "price_micros")
     query = sa.select(*(event_table.c[name] for name in names)).where(
         event_table.c.decision_id.is_not(None)
     )
@@ -222,6 +227,13 @@ def _citing(connection: sa.Connection, event_ids: pl.Series) -> list[dict[str, A
         for part in slices(event_ids.unique().to_list())
         for row in connection.execute(query.where(event_table.c.event_id.in_(part))).mappings()
     ]
+
+
+def _users_of(connection: sa.Connection, decision_ids: list[str]) -> dict[str, str]:
+    """Decision to the shopper it was made for."""
+    query = sa.select(decisions.c.decision_id, decisions.c.user_id)
+    parts = (decisions.c.decision_id.in_(part) for part in slices(sorted(set(decision_ids))))
+    return {name: user for part in parts for name, user in connection.execute(query.where(part))}
 
 
 def _present(connection: sa.Connection, column: sa.Column, values: list[str]) -> set[str]:

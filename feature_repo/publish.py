@@ -83,7 +83,8 @@ def record(
 def keep(warehouse: Warehouse, frame: pl.DataFrame, clock: Clock, *, source: str) -> Report:
     """Keep `frame` idempotently; events that cite a decision become its outcomes."""
     report = ingest(warehouse, frame, source=source, now=clock.now(), detail=True)
-    Ledger(warehouse).attach_outcomes(frame)
+    refused = {event_id for event_id, _ in report.rejects} - set(report.accepted_ids)
+    Ledger(warehouse).attach_outcomes(frame.filter(~pl.col("event_id").is_in(refused)))
     return report
 
 

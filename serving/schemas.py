@@ -9,22 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from serving.fields import Id, Quantity, Text, Whole
 
 MAX_ITEMS = 200
 MAX_EVENTS = 500
-MAX_ID = 128
-MAX_TEXT = 2000
 
-
-def _plain(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("holds a NUL character; send plain text")
-    return text
-
-
-Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID), AfterValidator(_plain)]
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_plain)]
 Field_ = Annotated[str, StringConstraints(max_length=8000)] | None
 Task = Literal["leave_90d", "purchase_30d"]
 Action = Literal["nothing", "reminder", "coupon"]
@@ -52,7 +43,7 @@ class RecommendRequest(Body):
     """Ask for items that a shopper will want next."""
 
     user_id: Id = Field(description="the shopper")
-    num_items: int = Field(10, ge=1, le=MAX_ITEMS, description="how many items to give")
+    num_items: Whole = Field(10, ge=1, le=MAX_ITEMS, description="how many items to give")
     exclude_seen: bool = Field(
         False, description="leave out the items of the shopper's known behaviours"
     )
@@ -86,7 +77,7 @@ class EventIn(Body):
     event_at: Field_ = Field(None, description="ISO 8601, UTC unless it names a zone; default: now")
     item_id: Field_ = Field(None, description="the item, where the kind needs one")
     order_id: Field_ = Field(None, description="the order of a purchase or return")
-    quantity: int | None = Field(None, ge=-(2**31), le=2**31, description="pieces, above 0")
+    quantity: Quantity | None = Field(None, description="pieces, above 0")
     price: float | Field_ = Field(None, description="of one piece, in the shop's base currency")
     text: Field_ = Field(None, description="item text, search words or message")
     decision_id: Field_ = Field(None, description="the decision that led here: becomes its outcome")

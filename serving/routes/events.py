@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import polars as pl
 from fastapi import APIRouter
@@ -14,6 +14,7 @@ from pydantic import Discriminator, Field, Tag
 from feature_repo.events import EVENT_SCHEMA, REJECT_REASONS
 from feature_repo.ingest import Report
 from feature_repo.settings import microseconds
+from serving.fields import MAX_ID
 from serving.routes.asked import seen
 from serving.routes.parts import Parts, Running, StoreFailed
 from serving.routes.strict import StrictRoute
@@ -24,6 +25,8 @@ UNREADABLE = -1
 """A time or price that no check accepts: it becomes a reject with its reason."""
 MICROS = 1_000_000
 LARGEST_PRICE = 1_000_000_000
+SENT_SCHEMA = pl.Schema({**EVENT_SCHEMA, "raw": pl.String()})
+"""An event, and as what it came: a dead letter loses nothing."""
 LAG = "the events are kept; the online rows cannot be written now and follow by themselves"
 
 router = APIRouter(route_class=StrictRoute)
@@ -57,7 +60,7 @@ def events(sent: Sent, parts: Running) -> Receipt:
 
 def _refresh(frame: pl.DataFrame, parts: Parts) -> list[str]:
     """Write the shoppers' online rows, or have it done later and say so: the events are kept."""
-    user_ids = frame["user_id"].drop_nulls().unique().to_list()
+    user_ids = [user for user in frame["user_id"].unique().to_list() if _may_be_kept(user)]
     try:
         with parts.store(ROWS):
             parts.refresh(user_ids)
@@ -76,16 +79,17 @@ def _frame(lines: list[EventIn], kept: dict[str, int], now: int) -> pl.DataFrame
             "event_at": _time(line, kept, now),
             "received_at": kept.get(line.event_id or "", now),
             "price_micros": _price(line.price),
+            "raw": line.model_dump_json(exclude_unset=True),
         }
         for line in lines
     ]
-    return pl.DataFrame(rows, schema=EVENT_SCHEMA)
+    return pl.DataFrame(rows, schema=SENT_SCHEMA)
 
 
 def _kept_times(lines: list[EventIn], parts: Parts) -> dict[str, int]:
     """When events sent without a time were received before, so that a repeat stays a repeat."""
     timeless = {line.event_id: line.user_id for line in lines if line.event_at is None}
-    user_ids = sorted({user for user in timeless.values() if user})
+    user_ids = sorted({user for user in timeless.values() if _may_be_kept(user)})
     if not user_ids:
         return {}
     known = parts.known_times(user_ids)
@@ -121,10 +125,29 @@ def _rejected(report: Report) -> Iterator[Rejected]:
         yield Rejected(event_id=event_id or None, reason=reason, message=message)
 
 
+def _may_be_kept(name: str | None) -> TypeGuard[str]:
+    """Whether a store may be asked for an id: one that no event can have is not looked up."""
+    return name is not None and 0 < len(name) <= MAX_ID and "\0" not in name
+
+
 def _notices(lines: list[EventIn], parts: Parts) -> list[str]:
-    """Decision ids that nobody made: those events are kept, and no outcomes."""
-    cited = dict.fromkeys(line.decision_id for line in lines if line.decision_id)
-    waiting = {decision_id for decision_id in cited if parts.spool.holds(decision_id)}
+    """Cited decisions that nobody made, or made for another: those events are no outcomes."""
+    cited = {(line.decision_id, line.user_id): None for line in lines if line.decision_id}
+    waiting = {name for name, _ in cited if name and parts.spool.holds(name)}
+    notices: dict[str, None] = {}
     with parts.store(LEDGER):
-        unknown = [name for name in cited if name not in waiting and not parts.ledger.get(name)]
-    return [f"no decision {name!r} was made: its events are no outcomes" for name in unknown]
+        made = {name: _asked_about(name, parts) for name, _ in cited if name not in waiting}
+    for name, user in cited:
+        if name in waiting or made[name] == user:
+            continue
+        why = "was made" if made[name] is None else f"was made for {user!r}"
+        notices[f"no decision {name!r} {why}: its events are no outcomes"] = None
+    return list(notices)
+
+
+def _asked_about(decision_id: str | None, parts: Parts) -> str | None:
+    """The shopper of a decision, None when the ledger does not hold it."""
+    if not _may_be_kept(decision_id):
+        return None
+    found = parts.ledger.get(decision_id)
+    return None if found is None else found.user_id

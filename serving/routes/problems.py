@@ -70,7 +70,10 @@ def internal() -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
-    fields = {_name(fault["loc"]): _cut(fault["msg"]) for fault in faults[:MAX_FIELDS]}
+    fields = {
+        _name(fault["loc"]): _cut(fault["msg"].removeprefix("Value error, "))
+        for fault in faults[:MAX_FIELDS]
+    }
     first = next(iter(fields.items()))
     more = len(faults) - MAX_FIELDS
     also = f"; and {more} more faults, not listed" if more > 0 else ""
@@ -80,6 +83,10 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 def _name(places: tuple[int | str, ...]) -> str:
     """Path of a field, such as ``1.quantity``."""
     return _cut(".".join(str(part) for part in places if part not in ("body", "list", "one")))
+
+
+def _words(message: str) -> str:
+    return _cut(message.removeprefix("Value error, "))
 
 
 def _cut(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -11,6 +13,9 @@ from serving.routes.parts import Running
 from serving.schemas import Ready
 
 ASSETS = "/docs/assets"
+FIGURES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 router = APIRouter()
 
 
@@ -31,7 +36,7 @@ def ready(parts: Running) -> Ready:
     )
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=FIGURES)
 def metrics(parts: Running) -> Response:
     """Give counters and durations in Prometheus' text format."""
     return Response(parts.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -12,9 +12,10 @@ from fastapi import APIRouter, Path
 
 from feature_repo.events import KINDS
 from feature_repo.ledger import Decision
+from serving.fields import MAX_ID
 from serving.routes.asked import moment, seen
 from serving.routes.parts import NotFound, NotYet, Parts, Running
-from serving.schemas import MAX_ID, Behaviour, DecisionOut, User
+from serving.schemas import Behaviour, DecisionOut, User
 
 NUM_BEHAVIOURS, NUM_DECISIONS = 50, 20
 MICROS = 1_000_000
