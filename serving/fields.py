@@ -28,7 +28,7 @@ def _whole(number: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-Quantity = Annotated[Whole, Field(ge=-(2**31), le=2**31)]
+Quantity = Annotated[int, Field(ge=-(2**31), le=2**31), BeforeValidator(_whole)]
 # The patterns describe what the functions check, in whose words a failure is told.
 Id = Annotated[
     str,

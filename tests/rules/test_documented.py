@@ -26,14 +26,16 @@ def assert_documented(what: str, names: set[str]) -> None:
 
 
 def commands(app: typer.Typer) -> dict[str, set[str]]:
-    """Name of each command with its options."""
-    group = typer.main.get_command(app)
-    return {
-        name: {
-            option for parameter in command.params for option in parameter.opts if "--" in option
-        }
-        for name, command in group.commands.items()
-    }
+    """Name of each command with its options; one of a group is called by both names."""
+    found = {}
+    waiting = list(typer.main.get_command(app).commands.items())
+    while waiting:
+        name, command = waiting.pop()
+        below = getattr(command, "commands", {})
+        waiting += [(f"{name} {inner}", one) for inner, one in below.items()]
+        options = (option for parameter in command.params for option in parameter.opts)
+        found[name] = {option for option in options if "--" in option}
+    return found
 
 
 def test_every_recipe_is_documented():

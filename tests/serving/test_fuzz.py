@@ -190,7 +190,9 @@ def run(fuzzed: Fuzzed, num_cases: int, seed_: int) -> None:
         schema=["path", "status", "num"],
         orient="row",
     )
-    print(f"\n{fuzzed.num_cases} cases, seed {seed_}\n{table}\nrejected: {fuzzed.rejected}")
+    with pl.Config(tbl_rows=-1):
+        print(f"\n{fuzzed.num_cases} cases, seed {seed_}\n{table}")
+    print(f"events: {fuzzed.accepted} accepted, rejected {dict(fuzzed.rejected)}")
     assert fuzzed.failures == {}
     assert_what_is_kept_is_what_was_answered(fuzzed, before)
 
