@@ -59,6 +59,7 @@ def _open_postgres(address: sa.URL) -> sa.Engine:
     # default: a snapshot from before the wait would spend a budget twice.
     return sa.create_engine(
         address,
+        hide_parameters=True,
         connect_args=options,
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
@@ -68,7 +69,7 @@ def _open_postgres(address: sa.URL) -> sa.Engine:
 
 
 def _open_sqlite(address: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(address)
+    engine = sa.create_engine(address, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
     def connect(connection: Any, _: Any) -> None:
