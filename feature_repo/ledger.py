@@ -94,9 +94,8 @@ class Ledger:
     def attach_outcomes(self, events: pl.DataFrame) -> tuple[int, int]:
         """Make the events that cite a decision its outcomes, each once.
 
-        What counts is the event as the warehouse keeps it: one that was refused becomes no outcome,
-        nor does what another shopper did. Gives the number newly attached and the number that cite
-        a decision nobody made for their shopper.
+        An event counts as the warehouse keeps it, and for its own shopper's decision alone. Gives
+        the number newly attached and the number that cite a decision nobody made for the shopper.
         """
         citing = events.filter(pl.col("decision_id").is_not_null())["event_id"].drop_nulls()
         if citing.is_empty():
