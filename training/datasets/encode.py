@@ -167,8 +167,8 @@ def encode_histories(frame: pl.DataFrame, index: Mapping[str, int], length: int)
     return Histories(
         item=column(items, np.int32),
         kind=column(_flat(frame, "history_kind").to_numpy(), np.int8),
-        quantity=column(_flat(frame, "history_quantity").to_numpy(), np.float32),
-        amount=column(_flat(frame, "history_amount").to_numpy(), np.float32),
+        quantity=_finite(column(_flat(frame, "history_quantity").to_numpy(), np.float32)),
+        amount=_finite(column(_flat(frame, "history_amount").to_numpy(), np.float32)),
         at=column(_flat(frame, "history_at").to_numpy(), np.int64),
         offsets=_offsets(kept),
     )
@@ -214,6 +214,11 @@ def _flat(frame: pl.DataFrame, name: str) -> pl.Series:
     if len(column) == 1 and (cell := column[0]) is not None:
         return cell  # a request asks for one shopper, and explode has a high fixed cost
     return column.explode(empty_as_null=False, keep_nulls=False)
+
+
+def _finite(values: Floats) -> Floats:
+    """0, which is "unknown" in a history, for what is no number: one would spoil every score."""
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _lengths(column: pl.Series) -> Ints:
