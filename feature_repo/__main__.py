@@ -1,93 +1,32 @@
 """The verbs of the store: ``python -m feature_repo VERB``.
 
-``init``, ``import``, ``simulate`` fill the warehouse; ``rollup``, ``materialize`` fill the feature
-store; ``features`` lists it, ``parity``, ``doctor`` prove it; ``clock`` sets the shop's own time.
+``autofeature``, ``validate``, ``import`` lead a shop's files into the warehouse that ``init``
+makes, ``simulate`` fills it by itself; ``rollup``, ``materialize`` fill the feature store;
+``features`` lists it, ``parity``, ``doctor`` prove it; ``clock`` sets the shop's own time.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from feature_repo.settings import DAY, Settings, SystemClock, iso, microseconds
+from feature_repo import filling, show
+from feature_repo.settings import Settings, SystemClock, iso, microseconds
 
 if TYPE_CHECKING:
     from feature_repo.parity import Parity
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-console = Console()
+console = show.console
 
 
-@app.command()
-def init() -> None:
-    """Create the warehouse, empty feature files and the folders of this shop."""
-    from feature_repo.publish import rollup as build
-    from feature_repo.warehouse import Warehouse
-
-    settings = Settings()
-    warehouse = Warehouse(settings.warehouse)
-    warehouse.migrate()
-    if not (settings.offline_path / "user_state.parquet").exists():
-        build(warehouse, settings)
-    console.print(f"ready: {settings.home.resolve()}")
-
-
-@app.command("import")
-def import_(
-    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them")],
-    mapping: Annotated[str, typer.Option(help="a shipped mapping's name or a TOML file")],
-) -> None:
-    """Read a shop's own files into the warehouse; safe to repeat."""
-    from feature_repo.importers import import_files
-    from feature_repo.mapping import read_mapping
-    from feature_repo.warehouse import Warehouse
-
-    init()
-    settings = Settings()
-    with _progress() as progress:
-        task = progress.add_task("import", total=None)
-        report = import_files(
-            Warehouse(settings.warehouse),
-            paths,
-            read_mapping(mapping),
-            now=SystemClock(settings.home).now(),
-            progress=lambda num: progress.advance(task, num),
-        )
-    _print_report(report)
-
-
-@app.command()
-def simulate(
-    shoppers: Annotated[int, typer.Option(min=1)] = 60,
-    items: Annotated[int, typer.Option(min=2)] = 120,
-    days: Annotated[int, typer.Option(min=1)] = 340,
-    seed: int = 7,
-    start: Annotated[str, typer.Option(help="ISO 8601, UTC")] = "2025-01-01T00:00:00",
-) -> None:
-    """Fill the warehouse with a simulated shop that does nothing to its shoppers."""
-    import polars as pl
-
-    from feature_repo.ingest import ingest
-    from feature_repo.warehouse import Warehouse
-    from feature_repo.world import World
-
-    init()
-    settings = Settings()
-    world = World(seed=seed, num_shoppers=shoppers, num_items=items, start_at=microseconds(start))
-    with _progress() as progress:
-        task = progress.add_task("days", total=days)
-        frames = []
-        for _ in range(days):
-            frames.append(world.step())
-            progress.advance(task)
-    now = max(SystemClock(settings.home).now(), microseconds(start) + (days + 1) * DAY)
-    frame = pl.concat(frames)
-    _print_report(ingest(Warehouse(settings.warehouse), frame, source=f"world:{seed}", now=now))
+app.command()(filling.init)
+app.command()(filling.autofeature)
+app.command()(filling.validate)
+app.command("import")(filling.import_)
+app.command()(filling.simulate)
 
 
 @app.command()
@@ -98,7 +37,7 @@ def rollup() -> None:
 
     settings = Settings()
     rows = build(Warehouse(settings.warehouse), settings)
-    _print_counts("rows of state", rows)
+    show.counts("rows of state", rows)
 
 
 @app.command()
@@ -147,15 +86,15 @@ def _replay(settings: Settings, num: int, seed: int, late: float) -> dict[str, P
 
     events, whose = events_of(settings, num, seed)
     console.print(f"{events.height:,} events {whose}, seed {seed}, {late:.1%} late")
-    with scratch(settings) as shop, _progress() as progress:
+    with scratch(settings) as shop, show.bar() as progress:
         task = progress.add_task("replay", total=events.height)
         report, compared = replay(
             events, shop, seed=seed, late=late, progress=lambda num: progress.advance(task, num)
         )
-    _print_report(report)
+    show.report(report)
     for service, found in compared.items():
         rows = {name: found.differences.get(name, 0) for name in found.features}
-        _print_counts(f"{service}: of {found.num_rows:,} rows differ", rows)
+        show.counts(f"{service}: of {found.num_rows:,} rows differ", rows)
     return compared
 
 
@@ -212,32 +151,6 @@ def clock(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     console.print(iso(shop.now()))
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
-def _print_counts(title: str, counts: dict[str, int]) -> None:
-    table = Table(title, "")
-    for name, number in counts.items():
-        table.add_row(name, f"{number:,}")
-    console.print(table)
-
-
-def _print_report(report: object) -> None:
-    counts = {
-        name: getattr(report, name) for name in ("read", "accepted", "duplicates", "rejected")
-    }
-    reasons = {f"  {reason}": num for reason, num in report.reasons.items()}  # type: ignore[attr-defined]
-    _print_counts("events", counts | reasons)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """What stands in a file's columns becomes exact money, whole pieces and moments in UTC.
 
 Each distinct value is read once, exactly, by Python's own decimals and dates. Next:
-``importers.py``.
+``convert.py``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -16,22 +18,62 @@ import polars as pl
 UNREADABLE_PRICE = -1
 UNREADABLE_QUANTITY = 0
 """Values that no check accepts: the row becomes a reject with its reason, not a crash."""
-UNIX_UNITS = {"unix_s": 1_000_000, "unix_ms": 1_000, "unix_us": 1}
+UNIX_UNITS = {
+    "unix_s": Decimal(1_000_000),
+    "unix_ms": Decimal(1_000),
+    "unix_us": Decimal(1),
+    "unix_ns": Decimal("0.001"),
+}
 """Time formats of numbers: microseconds in one of them, counted from 1970 (UTC)."""
 
-_MICROS = 1_000_000
+_SIGNS = r"(?:[A-Za-z]{1,4}\.?|[$€£¥₩₽₹元円])?"
+_AMOUNT = {
+    mark: re.compile(
+        rf"{_SIGNS}\s*([-−]?)\s*{_SIGNS}\s*"
+        rf"(\d{{1,3}}(?:[{thousand}'’\s]\d{{3}})+|\d+)(?:[{mark}](\d+))?\s*{_SIGNS}"
+    )
+    for mark, thousand in ((".", ","), (",", "."))
+}
+_MICROS = Decimal(1_000_000)
 _LARGEST = 10**18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def money(prices: pl.Series) -> pl.Series:
+def money(prices: pl.Series, decimal: str | None = None) -> pl.Series:
     """Prices in millionths, exact to six decimals and rounded half to even beyond.
 
     A float counts as the shortest decimal that reads back as it: 2.55 is 2,550,000. An empty price
-    is null, an unreadable one ``UNREADABLE_PRICE``.
+    is null, an unreadable one ``UNREADABLE_PRICE``. With a `decimal` mark, text may hold currency
+    signs and marks between thousands: € 1.234,50.
     """
-    return _each(prices.cast(pl.String), lambda text: _whole(text, _MICROS, UNREADABLE_PRICE))
+    mark = decimal if prices.dtype == pl.String else None
+    return _each(
+        prices.cast(pl.String), lambda text: _whole(plain(text, mark), _MICROS, UNREADABLE_PRICE)
+    )
+
+
+def plain(amount: str, decimal: str | None) -> str:
+    """`amount` as Python writes numbers; what is no amount stays as it is."""
+    if decimal is None:
+        return amount
+    found = _AMOUNT[decimal].fullmatch(amount)
+    if found is None:
+        return amount if decimal == "." else f"{amount} is no amount"
+    sign, whole, fraction = found.groups()
+    return f"{'-' if sign else ''}{re.sub(r'[^0-9]', '', whole)}.{fraction or '0'}"
+
+
+def unit_prices(amounts: pl.Series, quantities: pl.Series) -> pl.Series:
+    """Amounts of lines (micros) by their pieces, rounded half to even; unreadable ones stay so."""
+
+    def price(amount: int | None, quantity: int | None) -> int | None:
+        if amount is None or amount == UNREADABLE_PRICE or not quantity:
+            return amount
+        return round(Fraction(amount, quantity))
+
+    pairs = zip(amounts, quantities, strict=True)
+    return pl.Series(amounts.name, [price(*pair) for pair in pairs], dtype=pl.Int64)
 
 
 def convert(micros: pl.Series, rate: str) -> pl.Series:
@@ -44,11 +86,12 @@ def convert(micros: pl.Series, rate: str) -> pl.Series:
     return pl.Series(micros.name, [found[amount] for amount in micros], dtype=pl.Int64)
 
 
-def pieces(quantities: pl.Series) -> pl.Series:
+def pieces(quantities: pl.Series, decimal: str | None = None) -> pl.Series:
     """Whole numbers; an empty one is null, a fraction or word is ``UNREADABLE_QUANTITY``."""
+    mark = decimal if quantities.dtype == pl.String else None
 
     def read(text: str) -> int:
-        number = _decimal(text)
+        number = _decimal(plain(text, mark))
         is_whole = number is not None and abs(number) < _LARGEST and number == int(number)
         return int(number) if number is not None and is_whole else UNREADABLE_QUANTITY
 
@@ -100,7 +143,7 @@ def _decimal(text: str) -> Decimal | None:
     return number if number.is_finite() and "_" not in text else None
 
 
-def _whole(text: str, unit: int, unreadable: int | None) -> int | None:
+def _whole(text: str, unit: Decimal, unreadable: int | None) -> int | None:
     """`text` times `unit` as a whole number."""
     number = _decimal(text)
     if number is None or abs(number) * unit >= _LARGEST:
@@ -109,6 +152,8 @@ def _whole(text: str, unit: int, unreadable: int | None) -> int | None:
 
 
 def _iso(text: str, local: ZoneInfo) -> int | None:
+    if text.endswith((" UTC", " GMT")):
+        text = f"{text[:-4]}+00:00"
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -59,6 +59,9 @@ EARLIEST = 0
 """Before 1970 nothing happened in a shop that keeps such files."""
 
 REJECT_REASONS: dict[str, str] = {
+    "bad_row": "the line has another number of fields than the first, or is no JSON object; check "
+    "quotes and separator",
+    "ignored": "a rule of the mapping leaves such rows out",
     "missing_event_id": "the row has no id; map a column to event_id, or let it be hashed",
     "bad_id": f"an id is longer than {MAX_ID_LENGTH} characters or holds a NUL; shorten it",
     "no_user": "the row names no user; map the session id to user when visitors have no account",

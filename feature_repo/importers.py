@@ -1,40 +1,49 @@
-"""A shop's own files become events and rejects, by a column mapping in TOML.
+"""A shop's own files into the warehouse, chunk by chunk, by one mapping or several.
 
-CSV and Parquet are read in chunks of bounded size; ``mapping.py`` says what a mapping is. Next:
-``publish.py``.
+A repeat skips what is finished and completes what a kill left. Next: ``validate.py`` for a look
+before, ``publish.py`` for what comes after.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
-from feature_repo.columns import convert as convert_money
-from feature_repo.columns import moments, money, pieces
-from feature_repo.events import EVENT_SCHEMA, MAX_ID_LENGTH
+from feature_repo.convert import convert, said, unnameable
+from feature_repo.events import EVENT_SCHEMA
 from feature_repo.ingest import Report, ingest
 from feature_repo.mapping import Mapping
-from feature_repo.returns import Returns
-from feature_repo.settings import SECOND
+from feature_repo.merging import merge
+from feature_repo.readers import CHUNK_ROWS, Chunk, files_of, read
+from feature_repo.resume import Progress
+from feature_repo.returns import match_returns
+from feature_repo.survey import BOUGHT, survey
+from feature_repo.text_files import BLOCK_BYTES
 from feature_repo.warehouse import Warehouse
-
-CHUNK = 100_000
-MAX_LOCALE_LENGTH = 64
-TEXTS = ("user_id", "item_id", "order_id", "currency", "text", "decision_id")
 
 
 def import_files(
     warehouse: Warehouse,
     paths: Sequence[Path],
-    mapping: Mapping,
+    mapping: Mapping | Sequence[Mapping],
     *,
     now: int,
     progress: Callable[[int], None] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Report:
     """Read files or folders into the warehouse; a repeat completes what a kill left.
+
+    Parameters
+    ----------
+    mapping
+        One source, or several: a file is of the first whose `files` fits its name.
+    chunk_rows, block_bytes
+        How much is in memory at once; the warehouse is the same for all.
 
     Raises
     ------
@@ -42,173 +51,108 @@ def import_files(
         When a path, a file or a column of the mapping is missing, or the warehouse keeps amounts in
         another currency.
     """
-    warehouse.base_currency(mapping.base_currency)
+    sources = [mapping] if isinstance(mapping, Mapping) else list(mapping)
+    files = files_of(paths)
+    warehouse.base_currency(sources[0].base_currency)
+    run = _Run(warehouse, now, progress, chunk_rows, block_bytes)
     report = Report()
-    returns = Returns(warehouse.events(kinds=["purchase", "return"]))
-    for chunk in _chunks(paths, mapping):
-        events, rejects = convert(chunk, mapping)
-        report.add(
-            ingest(
-                warehouse,
-                returns.match(events),
-                source=mapping.name,
-                now=now,
-                rejects=rejects,
-                progress=progress,
-            )
-        )
-        if mapping.locale_column is not None:
-            warehouse.upsert_users(_users(chunk, mapping))
+    for path in files:
+        source = next((one for one in sources if one.reads(path)), None)
+        if source is None:
+            report.notices.append(f"{path} was not read: no source's `files` fits its name")
+        else:
+            report.add(run.file(path, source))
+    report.add(Report(notices=[*_notices(report), *survey(warehouse).notices()]))
     return report
 
 
-def convert(chunk: pl.DataFrame, mapping: Mapping) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of a shop as events (``EVENT_SCHEMA`` and `raw`) and rejects (`reason` and `raw`)."""
-    raw = pl.struct(mapping.source_columns).struct.json_encode()
-    rows = chunk.with_columns(raw.alias("raw"), _kind(mapping).alias("_kind"))
-    judged = rows.with_columns(reason=_reason(mapping))
-    good = judged.filter(pl.col("reason").is_null())
-    events, unpriced = _priced(_events(good, mapping), mapping)
-    refused = judged.filter(pl.col("reason").is_not_null()).select("reason", "raw")
-    return events, pl.concat([refused, unpriced])
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One import: where to, as of when, and how much at once."""
 
+    warehouse: Warehouse
+    now: int
+    progress: Callable[[int], None] | None
+    chunk_rows: int
+    block_bytes: int
 
-def _chunks(paths: Sequence[Path], mapping: Mapping) -> Iterator[pl.DataFrame]:
-    for path in _files(paths):
-        try:
-            yield from _chunks_of(path, mapping)
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(
-                f"{path} could not be read ({error}); it must be Parquet, or CSV in UTF-8 with a "
-                "first line of names"
-            ) from error
-
-
-def _chunks_of(path: Path, mapping: Mapping) -> Iterator[pl.DataFrame]:
-    is_parquet = path.suffix.lower() == ".parquet"
-    lazy = pl.scan_parquet(path) if is_parquet else pl.scan_csv(path, infer_schema=False)
-    names = lazy.collect_schema().names()
-    missing = [name for name in mapping.source_columns if name not in names]
-    if missing:
-        raise ValueError(f"{path} has no column {missing}; it has {names}; mend the mapping")
-    # Hashing, and so the id of an event, depends on the order of columns: theirs is sorted.
-    columns = lazy.select(mapping.source_columns)
-    yield from columns.collect_batches(chunk_size=CHUNK, maintain_order=True)
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise ValueError(f"{path} does not exist")
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        files += [file for file in found if file.suffix.lower() in (".csv", ".parquet")]
-    if not files:
-        raise ValueError(f"no .csv or .parquet file in {[str(path) for path in paths]}")
-    return files
-
-
-def _kind(mapping: Mapping) -> pl.Expr:
-    named: pl.Expr = pl.lit(mapping.default_kind)
-    if "kind" in mapping.columns:
-        named = pl.col(mapping.columns["kind"]).cast(pl.String)
-    rules = [pl.when(rule.holds()).then(pl.lit(rule.kind)) for rule in mapping.kind_rules]
-    return pl.coalesce(*rules, named)
-
-
-def _reason(mapping: Mapping) -> pl.Expr:
-    user = pl.col(mapping.columns["user_id"]).cast(pl.String)
-    no_user = user.is_null() | (user.str.strip_chars() == "")
-    rules = [pl.when(no_user).then(pl.lit("no_user"))]
-    for rule in mapping.reject_rules:
-        holds = rule.holds()
-        if rule.unless_kind is not None:
-            holds = holds & (pl.col("_kind") != rule.unless_kind)
-        rules.append(pl.when(holds).then(pl.lit(rule.reason)))
-    return pl.coalesce(*rules, pl.lit(None, dtype=pl.String))
-
-
-def _events(rows: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """Every field but the price in base currency."""
-    times = {
-        name: moments(rows[mapping.columns[name]], mapping.zone, mapping.time_format)
-        for name in ("event_at", "received_at")
-        if name in mapping.columns
-    }
-    received = times.get("received_at", times["event_at"] + mapping.lag_seconds * SECOND)
-    return rows.select(
-        "raw",
-        times["event_at"].alias("event_at"),
-        received.alias("received_at"),
-        kind="_kind",
-        event_id=_event_id(rows, mapping),
-        quantity=_quantity(rows, mapping),
-        original_price_micros=_price_micros(rows, mapping),
-        **{name: _text(name, mapping) for name in TEXTS},
-    )
-
-
-def _text(name: str, mapping: Mapping) -> pl.Expr:
-    """A field of text: from its column, else the constant, else null (currency: the base)."""
-    if name in mapping.columns:
-        return pl.col(mapping.columns[name]).cast(pl.String).str.strip_chars()
-    otherwise = mapping.base_currency if name == "currency" else None
-    return pl.lit(mapping.constants.get(name, otherwise), dtype=pl.String)
-
-
-def _event_id(rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """The mapped id, or a hash of all columns the mapping reads: equal rows are one event."""
-    if "event_id" in mapping.columns:
-        return rows[mapping.columns["event_id"]].cast(pl.String).str.strip_chars()
-    texts = [pl.col(name).cast(pl.String).fill_null("") for name in mapping.source_columns]
-    lines = rows.select(pl.concat_str(pl.lit(mapping.name), *texts, separator="\x1f")).to_series()
-    digests = [hashlib.sha1(line.encode()).hexdigest() for line in lines]
-    return pl.Series(digests, dtype=pl.String)
-
-
-def _quantity(rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Pieces; the sign of a return lies in its kind. One piece where the source has none."""
-    if "quantity" not in mapping.columns:
-        return pl.repeat(1, rows.height, dtype=pl.Int64, eager=True)
-    numbers = pieces(rows[mapping.columns["quantity"]])
-    return numbers.abs().zip_with(rows["_kind"] == "return", numbers)
-
-
-def _price_micros(rows: pl.DataFrame, mapping: Mapping) -> pl.Series:
-    """Unit price in millionths of its own currency."""
-    if "price" not in mapping.columns:
-        return pl.repeat(None, rows.height, dtype=pl.Int64, eager=True)
-    return money(rows[mapping.columns["price"]])
-
-
-def _priced(events: pl.DataFrame, mapping: Mapping) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Prices in base currency by the mapping's rates; rows without a rate are rejects."""
-    rates = mapping.all_rates
-    rated = pl.col("currency").is_in(list(rates)) | pl.col("original_price_micros").is_null()
-    refused = events.filter(~rated.fill_null(False)).select(
-        pl.lit("unknown_currency").alias("reason"), "raw"
-    )
-    priced = [
-        part.with_columns(price_micros=convert_money(part["original_price_micros"], rates[code]))
-        if code in rates
-        else part.with_columns(price_micros=pl.lit(None, dtype=pl.Int64))
-        for (code,), part in events.with_row_index("row")
-        .filter(rated.fill_null(False))
-        .group_by("currency")
-    ]
-    empty = pl.DataFrame(schema={"row": pl.UInt32, **EVENT_SCHEMA, "raw": pl.String})
-    whole = pl.concat([empty, *(part.select(empty.columns) for part in priced)])
-    return whole.sort("row").drop("row"), refused
-
-
-def _users(chunk: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    user, locale = mapping.columns["user_id"], mapping.locale_column
-    assert locale is not None, "only mappings with a locale make users"
-    return (
-        chunk.select(
-            user_id=pl.col(user).cast(pl.String).str.strip_chars(),
-            locale=pl.col(locale).cast(pl.String).str.strip_chars().str.slice(0, MAX_LOCALE_LENGTH),
+    def file(self, path: Path, mapping: Mapping) -> Report:
+        """What is not done yet of a file; the report counts all of it."""
+        sizes = (self.chunk_rows, self.block_bytes)
+        done = Progress(self.warehouse, path, mapping, sizes, self.now)
+        report = Report(notices=list(mapping.notices))
+        report.add(done.report)
+        if self.progress is not None and done.report.read:
+            self.progress(done.report.read)
+        if done.finished:
+            return report
+        chunk_rows, block_bytes = sizes
+        chunks = read(
+            path,
+            mapping.source_columns,
+            mapping.layout,
+            chunk_rows=chunk_rows,
+            block_bytes=block_bytes,
         )
-        .filter(pl.col("user_id").str.len_chars().is_between(1, MAX_ID_LENGTH))
-        .unique("user_id", keep="last", maintain_order=True)
+        for chunk in islice(chunks, done.num_chunks, None):
+            part = self.chunk(chunk, mapping)
+            done.note(part)
+            report.add(part)
+        done.finish()
+        return report
+
+    def chunk(self, chunk: Chunk, mapping: Mapping) -> Report:
+        """Keep what the rows tell of events, users and items."""
+        rows = chunk.rows
+        events, rejects = EVENT_SCHEMA.to_frame(), _rejects(chunk.broken, "bad_row")
+        report = Report()
+        if mapping.holds == "events":
+            events, refused = convert(rows, mapping)
+            events = match_returns(events, self.earlier)
+            rejects = pl.concat([rejects, refused])
+        else:
+            key = f"{mapping.holds[:-1]}_id"
+            unnamed = unnameable(rows, mapping, key)
+            rejects = pl.concat([rejects, unnamed])
+            num = rows.height - unnamed.height
+            report.add(Report(read=num, accepted=num))
+            if self.progress is not None:
+                self.progress(num)
+        self.tell(rows, mapping)
+        kept = ingest(
+            self.warehouse,
+            events,
+            source=mapping.name,
+            now=self.now,
+            rejects=rejects,
+            precedence=mapping.precedence if mapping.event_key else None,
+            progress=self.progress,
+        )
+        report.add(kept)
+        return report
+
+    def tell(self, rows: pl.DataFrame, mapping: Mapping) -> None:
+        """Keep what is said of users and items beside the events."""
+        for key, told in (("user_id", mapping.users), ("item_id", mapping.items)):
+            if told.source_columns and key in mapping.columns:
+                merge(self.warehouse, key, said(rows, mapping, key, told), mapping.precedence)
+
+    def earlier(self, user_ids: list[str], item_ids: list[str]) -> pl.DataFrame:
+        """Kept purchases and returns of these users, and of these items if they are not many."""
+        return self.warehouse.events(user_ids=user_ids, item_ids=item_ids, kinds=BOUGHT)
+
+
+def _rejects(raws: Sequence[str], reason: str) -> pl.DataFrame:
+    return pl.DataFrame({"raw": list(raws)}, schema={"raw": pl.String}).select(
+        pl.lit(reason).alias("reason"), "raw"
     )
+
+
+def _notices(report: Report) -> Iterator[str]:
+    if report.skipped:
+        yield f"{report.skipped:,} rows were imported before and are not read again"
+    if report.replaced:
+        yield (
+            f"{report.replaced:,} events were replaced by what a source of higher precedence says: "
+            "rows of features and sets made before now differ"
+        )

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from feature_repo.engine import insert, slices
 from feature_repo.events import EVENT_SCHEMA, FUTURE_TOLERANCE, check, known_at
+from feature_repo.merging import settle, sign
 from feature_repo.tables import dead_letters, events
 from feature_repo.warehouse import Warehouse
 
@@ -36,6 +37,12 @@ class Report:
     rejected: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Reason to number of rejected rows."""
+    replaced: int = 0
+    """Of the accepted, those that took the place of an event of a source of lower precedence."""
+    skipped: int = 0
+    """Of the read, rows that an earlier run of the same import had finished."""
+    notices: list[str] = field(default_factory=list)
+    """What a person should know about the import."""
     accepted_ids: list[str] = field(default_factory=list)
     """Ids of the newly kept events, in the order of the batch; empty unless asked for."""
     rejects: list[tuple[str, str]] = field(default_factory=list)
@@ -48,6 +55,9 @@ class Report:
         self.duplicates += other.duplicates
         self.rejected += other.rejected
         self.reasons = dict(Counter(self.reasons) + Counter(other.reasons))
+        self.replaced += other.replaced
+        self.skipped += other.skipped
+        self.notices += [said for said in other.notices if said not in self.notices]
         self.accepted_ids += other.accepted_ids
         self.rejects += other.rejects
 
@@ -59,6 +69,7 @@ def ingest(
     source: str,
     now: int,
     rejects: pl.DataFrame | None = None,
+    precedence: int | None = None,
     progress: Callable[[int], None] | None = None,
     detail: bool = False,
 ) -> Report:
@@ -70,6 +81,9 @@ def ingest(
         ``EVENT_SCHEMA``; an optional column ``raw`` holds the row as it came.
     rejects
         Rows that were refused before: columns ``reason`` and ``raw``.
+    precedence
+        Of `source`, where other sources tell of the same events by the same ids: the word of the
+        higher one counts, whichever came first. None: the first counts.
     progress
         Called with the number of rows read after each batch.
     detail
@@ -84,7 +98,7 @@ def ingest(
         if progress is not None:
             progress(rejects.height)
     for batch in frame.cast(dict(EVENT_SCHEMA)).iter_slices(BATCH):  # type: ignore[arg-type]
-        report.add(_ingest_batch(warehouse, batch, source, now, detail))
+        report.add(_ingest_batch(warehouse, batch, source, precedence, now, detail))
         if progress is not None:
             progress(batch.height)
     assert report.read == report.accepted + report.duplicates + report.rejected
@@ -92,22 +106,33 @@ def ingest(
 
 
 def _ingest_batch(
-    warehouse: Warehouse, batch: pl.DataFrame, source: str, now: int, detail: bool
+    warehouse: Warehouse,
+    batch: pl.DataFrame,
+    source: str,
+    precedence: int | None,
+    now: int,
+    detail: bool,
 ) -> Report:
     good, bad = check(batch, now)
+    outranked = replaced = 0
     with warehouse.begin(lock="ingest") as connection:
+        if precedence is not None:
+            good, outranked, replaced = settle(connection, good, source, precedence, now)
         new, repeated, conflicting = _sort_out(connection, good)
         bad = pl.concat([bad, conflicting.select(bad.columns)])
         _bury(connection, bad, source, now)
         rows = new.select(*EVENT_SCHEMA, known_at=known_at())
         if rows.height:
             insert(connection, events, rows)
+        if precedence is not None:
+            sign(connection, new["event_id"].to_list(), source, precedence, now)
     report = Report(
         read=batch.height,
         accepted=new.height,
-        duplicates=repeated,
+        duplicates=repeated + outranked,
         rejected=bad.height,
         reasons=dict(bad["reason"].value_counts().iter_rows()),
+        replaced=replaced,
     )
     if detail:
         report.accepted_ids = new["event_id"].to_list()

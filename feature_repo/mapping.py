@@ -1,31 +1,33 @@
-"""A mapping says, in TOML, which of a shop's columns make which field of an event.
+"""What a mapping can say: which of a shop's columns make which field of an event, user or item.
 
-The shipped mappings lie in ``mappings/``; ``docs/events.md`` describes the format. Next:
-``importers.py``.
+``mapping_file.py`` reads one from TOML; ``docs/importing.md`` describes the format. Next:
+``convert.py``.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
+from feature_repo.attributes import ItemColumns, UserColumns
 from feature_repo.events import EVENT_SCHEMA, KINDS, REJECT_REASONS
+from feature_repo.text_files import Layout
 
-SHIPPED = Path(__file__).parent / "mappings"
-_FIELDS = (*(name for name in EVENT_SCHEMA if "price" not in name), "price")
-_CONSTANTS = ("item_id", "order_id", "currency", "text", "decision_id")
-_KEYS = (
-    *("name", "base_currency", "zone", "time_format", "lag_seconds"),
-    *("columns", "constants", "kind", "rejects", "users", "rates"),
-)
+FIELDS = (*(name for name in EVENT_SCHEMA if "price" not in name), "price", "amount")
+CONSTANTS = ("item_id", "order_id", "currency", "text", "decision_id")
+KEY_FIELDS = ("event_id", "user_id", "event_at", "item_id", "order_id")
+HOLDS = {"events": ("user_id", "event_at"), "users": ("user_id",), "items": ("item_id",)}
+"""What the rows of a source are, and the fields they cannot do without."""
+Sources = str | tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,12 +70,19 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mapping:
-    """How a shop's columns become events."""
+    """How the columns of one source become events, users or items."""
 
     name: str
-    columns: dict[str, str]
-    """Event field to source column; `price` is in the row's own currency."""
+    columns: dict[str, Sources]
+    """Event field to source column; `price` is in the row's own currency. Of several columns the
+    first that is not empty counts; those of a time are joined."""
     base_currency: str
+    files: str = "*"
+    """Which files are of this source: a pattern on the name or the end of the path."""
+    holds: str = "events"
+    layout: Layout = field(default_factory=Layout)
+    empty: tuple[str, ...] = ()
+    """Texts that stand for no value, beside the empty one."""
     constants: dict[str, str] = field(default_factory=dict)
     """Event field to the one value it has in every row."""
     default_kind: str = "purchase"
@@ -84,36 +93,56 @@ class Mapping:
     """strptime format of text times, or a unit of ``columns.UNIX_UNITS``; None: ISO 8601."""
     lag_seconds: int = 0
     """How long after it happened an event was received."""
-    locale_column: str | None = None
+    decimal: str | None = None
+    """The decimal mark of amounts with marks between thousands or currency signs."""
+    orders: str = "line"
+    """Without order ids: each "line" is an order, or what a shopper buys in a local "day"."""
+    event_key: tuple[str, ...] = ()
+    """Fields that name an event in every source that tells of it."""
+    precedence: int = 0
+    """Of what two sources say about the same, the higher one's counts."""
+    users: UserColumns = field(default_factory=UserColumns)
+    items: ItemColumns = field(default_factory=ItemColumns)
     rates: dict[str, str] = field(default_factory=dict)
     """Currency to what one unit is worth in the base currency, as decimal text; base is 1."""
 
     def __post_init__(self) -> None:
         try:
+            self._check_choices()
             self._check_fields()
             self._check_rates()
-            if self.default_kind not in KINDS:
-                raise ValueError(f"kind {self.default_kind!r} is none of {KINDS}")
-            if not all(rule.kind for rule in self.kind_rules):
-                raise ValueError("a rule of [kind] gives no kind")
-            if not all(rule.reason for rule in self.reject_rules):
-                raise ValueError("a rule of [[rejects]] names no reason")
-            if self.lag_seconds < 0:
-                raise ValueError(f"lag_seconds is {self.lag_seconds}, must be at least 0")
             ZoneInfo(self.zone)
-        except ZoneInfoNotFoundError as error:
+        except (ZoneInfoNotFoundError, OSError) as error:
             raise ValueError(f"mapping {self.name}: zone {self.zone!r} is unknown") from error
         except ValueError as error:
             raise ValueError(f"mapping {self.name}: {error}") from error
 
+    def _check_choices(self) -> None:
+        choices = {"holds": HOLDS, "orders": ("line", "day"), "decimal": (None, ".", ",")}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, must be one of {list(known)}")
+        if self.default_kind not in KINDS:
+            raise ValueError(f"kind {self.default_kind!r} is none of {KINDS}")
+        if not all(rule.kind for rule in self.kind_rules):
+            raise ValueError("a rule of [kind] gives no kind")
+        if not all(rule.reason for rule in self.reject_rules):
+            raise ValueError("a rule of [[rejects]] names no reason")
+        if self.lag_seconds < 0:
+            raise ValueError(f"lag_seconds is {self.lag_seconds}, must be at least 0")
+        if unknown := sorted(set(self.event_key) - set(KEY_FIELDS)):
+            raise ValueError(f"event_key names {unknown}; known: {KEY_FIELDS}")
+
     def _check_fields(self) -> None:
-        if unknown := sorted(set(self.columns) - set(_FIELDS)):
-            raise ValueError(f"[columns] names {unknown}; known: {_FIELDS}")
-        if unknown := sorted(set(self.constants) - set(_CONSTANTS)):
-            raise ValueError(f"[constants] names {unknown}; known: {_CONSTANTS}")
+        if unknown := sorted(set(self.columns) - set(FIELDS)):
+            raise ValueError(f"[columns] names {unknown}; known: {FIELDS}")
+        if unknown := sorted(set(self.constants) - set(CONSTANTS)):
+            raise ValueError(f"[constants] names {unknown}; known: {CONSTANTS}")
         if twice := sorted(set(self.constants) & set(self.columns)):
             raise ValueError(f"{twice} stand in [columns] and in [constants]")
-        for needed in ("user_id", "event_at"):
+        if {"price", "amount"} <= set(self.columns):
+            raise ValueError("[columns] gives a price of one piece and an amount of the line; one")
+        for needed in HOLDS[self.holds]:
             if needed not in self.columns:
                 raise ValueError(f"[columns] has no {needed}; map a column")
 
@@ -132,64 +161,46 @@ class Mapping:
         """The rates, that of the base currency included."""
         return {self.base_currency: "1"} | self.rates
 
+    def sources_of(self, name: str) -> tuple[str, ...]:
+        """The columns that give the field `name`, none when it is not mapped."""
+        found = self.columns.get(name, ())
+        return (found,) if isinstance(found, str) else tuple(found)
+
+    @property
+    def event_columns(self) -> list[str]:
+        """Every source column that events are made of, sorted: their ids depend on these."""
+        rules = (*self.kind_rules, *self.reject_rules)
+        fields = (column for name in self.columns for column in self.sources_of(name))
+        return sorted({*fields, *(rule.column for rule in rules)})
+
     @property
     def source_columns(self) -> list[str]:
         """Every source column the mapping reads, sorted."""
-        rules = (*self.kind_rules, *self.reject_rules)
-        named = {*self.columns.values(), *(rule.column for rule in rules)}
-        return sorted(named | ({self.locale_column} if self.locale_column else set()))
+        return sorted({*self.event_columns, *self.users.source_columns, *self.items.source_columns})
 
+    @property
+    def has_own_ids(self) -> bool:
+        """Whether events are named by the source, not by a hash of their columns."""
+        return "event_id" in self.columns or bool(self.event_key)
 
-def read_mapping(name: str | Path) -> Mapping:
-    """The mapping in a TOML file, or the shipped one of that name.
+    @property
+    def notices(self) -> Iterator[str]:
+        """What a person should know of the choices it makes."""
+        first, *others = self.sources_of("user_id") or ("",)
+        if others:
+            yield (
+                f"where {first} is empty, {others[0]} stands for the shopper: a visitor who "
+                "signs in later is two shoppers"
+            )
+        told = self.users if self.holds == "users" else self.items
+        if self.holds != "events" and told.known_at is None and "event_at" not in self.columns:
+            yield f"{self.name} gives no time: it counts as known from the beginning"
 
-    Raises
-    ------
-    ValueError
-        When neither exists or the file is not a valid mapping.
-    """
-    path = Path(name) if Path(name).suffix == ".toml" else SHIPPED / f"{name}.toml"
-    if not path.exists():
-        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
-        raise ValueError(f"no mapping {str(name)!r}; give a .toml file or one of: {shipped}")
-    try:
-        return _mapping(tomllib.loads(path.read_text()), path.stem)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}; docs/events.md describes the format") from error
+    def reads(self, path: Path) -> bool:
+        """Whether the file is of this source."""
+        return fnmatch(path.name, self.files) or fnmatch(path.as_posix(), f"*/{self.files}")
 
-
-def _mapping(table: dict[str, Any], stem: str) -> Mapping:
-    """The mapping that a TOML table describes."""
-    _refuse_unknown(table, _KEYS)
-    for needed in ("base_currency", "columns"):
-        if needed not in table:
-            raise ValueError(f"{needed} is missing")
-    kind, users = table.get("kind", {}), table.get("users", {})
-    _refuse_unknown(kind, ("default", "rules"))
-    _refuse_unknown(users, ("locale",))
-    return Mapping(
-        name=table.get("name", stem),
-        columns=table["columns"],
-        base_currency=table["base_currency"],
-        constants=table.get("constants", {}),
-        default_kind=kind.get("default", "purchase"),
-        kind_rules=_rules(kind.get("rules", ())),
-        reject_rules=_rules(table.get("rejects", ())),
-        zone=table.get("zone", "UTC"),
-        time_format=table.get("time_format"),
-        lag_seconds=table.get("lag_seconds", 0),
-        locale_column=users.get("locale"),
-        rates=table.get("rates", {}),
-    )
-
-
-def _rules(tables: Sequence[dict[str, Any]]) -> tuple[Rule, ...]:
-    return tuple(
-        Rule(**table | ({"values": tuple(table["values"])} if "values" in table else {}))
-        for table in tables
-    )
-
-
-def _refuse_unknown(table: dict[str, Any], known: Sequence[str]) -> None:
-    if unknown := sorted(set(table) - set(known)):
-        raise ValueError(f"unknown keys {unknown}; known: {tuple(known)}")
+    def digest(self) -> str:
+        """A hash of all it says."""
+        said = json.dumps(asdict(self), sort_keys=True, default=list)
+        return hashlib.sha256(said.encode()).hexdigest()

@@ -28,7 +28,7 @@ def rollup(warehouse: Warehouse, settings: Settings) -> dict[str, int]:
     Each file is replaced in one step, so a reader sees the old or the new one.
     """
     events = warehouse.events()
-    users, items = user_rows(events), item_rows(events)
+    users, items = user_rows(events), item_rows(events, warehouse.items())
     frames = {
         "user_state": users.state,
         "user_days": users.days,
@@ -60,7 +60,7 @@ def materialize(
 def refresh_items(warehouse: Warehouse, settings: Settings, clock: Clock) -> list[str]:
     """Write the online rows of all items as of the last midnight; gives their ids."""
     midnight = clock.now() // DAY * DAY
-    rows = item_rows(warehouse.events(known_before=midnight))
+    rows = item_rows(warehouse.events(known_before=midnight), warehouse.items())
     state = rows.state.unique("item_id", keep="last", maintain_order=True)
     _write(settings, "item_state", _packed(state, "item_id"))
     _write(settings, "item_days", _packed(_last(rows.days, "item_id", DAYS_KEPT), "item_id"))

@@ -44,6 +44,7 @@ ITEM_STATE: tuple[str, ...] = ("item_first_at", "price_micros", "item_num_buyers
 ITEM_DAYS: tuple[str, ...] = ("sold_day", "sold_purchases", "sold_views")
 DAYS_KEPT = 128
 """Increments kept per user or item: the 90 days of the longest window, and room for late events."""
+_TOLD = pl.Schema({"item_id": pl.String, "known_at": pl.Int64, "text": pl.String})
 STAMPS = ("event_timestamp", "created")
 
 
@@ -74,15 +75,20 @@ def user_rows(events: pl.DataFrame) -> UserRows:
     return UserRows(state=_user_state(steps), days=_user_days(steps), history=_history(known))
 
 
-def item_rows(events: pl.DataFrame) -> ItemRows:
-    """All rows that `events` make, for every item in them; items change at midnight UTC only."""
+def item_rows(events: pl.DataFrame, items: pl.DataFrame | None = None) -> ItemRows:
+    """All rows that `events` make, for every item in them; items change at midnight UTC only.
+
+    Where the events don't describe an item, the text of its own row in `items` serves (columns of
+    the warehouse's table), from when that was known.
+    """
     bearing = pl.col("item_id").is_not_null() & pl.col("kind").is_in(
         ["view", "click", "cart", "purchase"]
     )
     known = _known(events.filter(bearing), "item_id").with_columns(
         closing=(pl.col("known") // DAY + 1) * DAY
     )
-    return ItemRows(state=_item_state(known), days=_item_days(known))
+    told = _TOLD.to_frame() if items is None else items.select(*_TOLD).cast(_TOLD)
+    return ItemRows(state=_item_state(known, told), days=_item_days(known))
 
 
 def _known(events: pl.DataFrame, key: str) -> pl.DataFrame:
@@ -188,7 +194,7 @@ def _history(known: pl.DataFrame) -> pl.DataFrame:
     return _stamped(rows, "user_id", [*HISTORY, "event_id"])
 
 
-def _item_state(known: pl.DataFrame) -> pl.DataFrame:
+def _item_state(known: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     """One row per (item, day of change), stamped at the midnight that ends the day."""
     price = pl.when((pl.col("kind") == "purchase") & (pl.col("price_micros") > 0)).then(
         "price_micros"
@@ -202,8 +208,13 @@ def _item_state(known: pl.DataFrame) -> pl.DataFrame:
         .cum_sum()
         .over("item_id")
         .alias("item_num_buyers"),
-        pl.col("text").forward_fill().over("item_id").fill_null(""),
+        pl.col("text").forward_fill().over("item_id"),
     ).unique(["item_id", "closing"], keep="last", maintain_order=True)
+    told = told.rename({"text": "own_text", "known_at": "told_at"})
+    own_text = pl.when(pl.col("told_at") < pl.col("closing")).then("own_text")
+    state = state.join(told, on="item_id", how="left", maintain_order="left").with_columns(
+        text=pl.coalesce("text", own_text, pl.lit(""))
+    )
     return _stamped(state.with_columns(stamp="closing"), "item_id", [*ITEM_STATE, "text"])
 
 

@@ -42,6 +42,31 @@ events = sa.Table(
     sa.Index("events_by_user", "user_id", "known_at"),
     sa.Index("events_by_decision", "decision_id"),
 )
+# Who told of an event, where several may: the one without content is the one that counts.
+event_sources = sa.Table(
+    "event_sources",
+    metadata,
+    _id("event_id", primary_key=True),
+    sa.Column("source", sa.String(256), primary_key=True),
+    sa.Column("precedence", sa.Integer, nullable=False),
+    sa.Column("content", sa.JSON(none_as_null=True)),
+    _at("told_at", nullable=False),
+)
+# How far each file was imported by which mapping, so that a repeat goes on where it ended.
+imported_files = sa.Table(
+    "imported_files",
+    metadata,
+    sa.Column("file_id", sa.String(64), primary_key=True),
+    sa.Column("source", sa.String(256), nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("content", sa.String(64), nullable=False, index=True),
+    sa.Column("id_columns", sa.JSON, nullable=False),
+    sa.Column("num_chunks", sa.Integer, nullable=False),
+    sa.Column("finished", sa.Boolean, nullable=False),
+    sa.Column("counts", sa.JSON, nullable=False),
+    _at("imported_at", nullable=False),
+)
+# `origins` says for each field by which precedence and as of when it was told.
 items = sa.Table(
     "items",
     metadata,
@@ -50,7 +75,8 @@ items = sa.Table(
     sa.Column("text", sa.Text),
     sa.Column("category", sa.String(256)),
     _at("price_micros"),
-    sa.Column("attributes", sa.JSON),
+    sa.Column("attributes", sa.JSON(none_as_null=True)),
+    sa.Column("origins", sa.JSON(none_as_null=True)),
 )
 users = sa.Table(
     "users",
@@ -58,8 +84,9 @@ users = sa.Table(
     _id("user_id", primary_key=True),
     sa.Column("locale", sa.String(64)),
     sa.Column("zone", sa.String(64)),
-    sa.Column("consent", sa.JSON),
-    sa.Column("attributes", sa.JSON),
+    sa.Column("consent", sa.JSON(none_as_null=True)),
+    sa.Column("attributes", sa.JSON(none_as_null=True)),
+    sa.Column("origins", sa.JSON(none_as_null=True)),
 )
 # No feature may read these: they exist to measure fairness alone.
 protected_attributes = sa.Table(

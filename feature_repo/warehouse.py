@@ -21,6 +21,7 @@ from feature_repo.events import EVENT_SCHEMA, known_at
 from feature_repo.tables import dead_letters, events, items, meta, metadata, users
 
 MIGRATIONS = Path(__file__).parents[1] / "infra" / "migrations"
+MAX_ITEMS = 2_000
 
 
 class Warehouse:
@@ -69,13 +70,19 @@ class Warehouse:
         self,
         *,
         user_ids: Sequence[str] | None = None,
+        item_ids: Sequence[str] | None = None,
         kinds: Sequence[str] | None = None,
         known_before: int | None = None,
     ) -> pl.DataFrame:
-        """Events in ``EVENT_SCHEMA``, in order of becoming known, ties by event time, then id."""
+        """Events in ``EVENT_SCHEMA``, in order of becoming known, ties by event time, then id.
+
+        More than ``MAX_ITEMS`` items are not looked for: events of all items come then.
+        """
         query = sa.select(*(events.c[name] for name in EVENT_SCHEMA))
         if kinds is not None:
             query = query.where(events.c.kind.in_(kinds))
+        if item_ids is not None and len(item_ids) <= MAX_ITEMS:
+            query = query.where(events.c.item_id.in_(item_ids))
         if known_before is not None:
             query = query.where(events.c.known_at < known_before)
         queries = [query]

@@ -75,7 +75,7 @@ class Terminal:
         self.rewritten = {
             r"localhost:3000|--port 3000": lambda found: found[0].replace("3000", str(self.port)),
             r"^curl -s": "curl -sS --fail-with-body --max-time 60",
-            r"orders\.csv|my_shop\.toml": lambda found: str(folder / found[0]),
+            r"orders\.csv|my_shop\.toml|proposed\.toml": lambda found: str(folder / found[0]),
             r"^ray start": f"ray start --block --port {ray_port} --dashboard-port {self.dashboard}",
             r"^ray job submit": f"ray job submit --address http://127.0.0.1:{self.dashboard}",
         }
