@@ -32,9 +32,7 @@ def upgrade() -> None:
         sa.Column("imported_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("file_id"),
     )
-    op.create_index(
-        op.f("ix_imported_files_content"), "imported_files", ["content"], unique=False
-    )
+    op.create_index(op.f("ix_imported_files_content"), "imported_files", ["content"], unique=False)
     op.add_column("items", sa.Column("origins", sa.JSON(), nullable=True))
     op.add_column("users", sa.Column("origins", sa.JSON(), nullable=True))
 
