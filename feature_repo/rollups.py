@@ -182,13 +182,15 @@ def _user_days(steps: pl.DataFrame) -> pl.DataFrame:
 
 def _history(known: pl.DataFrame) -> pl.DataFrame:
     """One scalar row per behaviour, with its absolute time."""
-    amount = (pl.col("price_micros") * pl.coalesce("quantity", 1)).fill_null(0) / MICROS
+    amount = known.select((pl.col("price_micros") * pl.coalesce("quantity", 1)).fill_null(0))
     rows = known.with_columns(
         history_at="event_at",
         history_kind=pl.col("kind").replace_strict(KIND_CODES, return_dtype=pl.Int64),
         history_item=pl.col("item_id").fill_null(""),
         history_quantity=pl.col("quantity").fill_null(0),
-        history_amount=amount,
+        # NumPy divides. Polars multiplies by 1e-6 where there are several rows, and divides one
+        # row: a live update would differ from the batch in the last bit.
+        history_amount=pl.Series(amount.to_series().to_numpy() / MICROS),
         history_order=pl.col("order_id").fill_null(""),
     )
     return _stamped(rows, "user_id", [*HISTORY, "event_id"])

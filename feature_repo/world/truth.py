@@ -75,11 +75,15 @@ class Truth:
         softmax of ``memory.utility``. Further items of the order follow the Plackett-Luce model:
         the same softmax over what is left.
         """
-        return softmax(self._wants(user))[0]
+        return softmax(self._wants(self._who(user)))[0]
+
+    def choice_probabilities(self) -> np.ndarray:
+        """``next_item_probabilities`` of all shoppers at once, (N, I)."""
+        return softmax(self._wants(np.arange(len(self.shoppers))))
 
     def click_probability(self, user: str) -> np.ndarray:
         """Chance (I,) of a click by `user` on each item, if it is shown now."""
-        return click_probability(self._wants(user))[0]
+        return click_probability(self._wants(self._who(user)))[0]
 
     def purchase_probability(
         self, horizon_days: int, knowing: Knowing = "everything"
@@ -131,9 +135,12 @@ class Truth:
             waiting -= buys
         return ordered
 
-    def _wants(self, user: str) -> np.ndarray:
-        """Utilities (1, I) of `user` now."""
-        who = np.array([index_of(user, len(self.shoppers))])
+    def _who(self, user: str) -> np.ndarray:
+        """The index of `user`, (1,)."""
+        return np.array([index_of(user, len(self.shoppers))])
+
+    def _wants(self, who: np.ndarray) -> np.ndarray:
+        """Utilities (m, I) of `who` (m,) now."""
         appeal = self.catalogue.appeal(self.day, self.day_of_year)
         return utility(self.shoppers, self.catalogue, self.memory, who, appeal)
 

@@ -197,3 +197,19 @@ def test_no_behaviour_gives_empty_rows():
     rows = rollups.user_rows(empty)
     assert rows.state.height == rows.days.height == rows.history.height == 0
     assert rollups.item_rows(empty).state.height == 0
+
+
+def test_an_amount_is_the_same_alone_and_among_others():
+    """A live update computes one shopper's rows, the batch everybody's: not a bit may differ."""
+    pennies = range(1, 400)
+    purchase = {"kind": "purchase", "user_id": "a", "item_id": "x", "quantity": 1}
+    rows = [
+        purchase
+        | {"event_id": f"e{n:03}", "event_at": n, "received_at": n, "price_micros": 10_000 * n}
+        for n in pennies
+    ]
+    blank = dict.fromkeys(EVENT_SCHEMA)
+    frame = pl.DataFrame([blank | row for row in rows], schema=EVENT_SCHEMA)
+    amounts = rollups.user_rows(frame).history["history_amount"].to_list()
+    alone = [rollups.user_rows(frame[n]).history["history_amount"][0] for n in range(len(frame))]
+    assert amounts == alone == [n / 100 for n in pennies]
