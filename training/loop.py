@@ -179,10 +179,16 @@ class Training:
         """This worker's batches of the examples that `epoch` draws."""
         drawn = np.zeros(len(self.dataset.examples("train")), dtype=bool)
         drawn[self._drawn(epoch)] = True
-        told = (self.run.optim.max_positions, self.runtime.rank, self.runtime.world)
+        told = (self._max_positions(drawn), self.runtime.rank, self.runtime.world)
         for rows in self.dataset.plan("train", *told, self.run.seed, epoch):
             if drawn[rows].any():
                 yield self.dataset.batch("train", rows[drawn[rows]])
+
+    def _max_positions(self, drawn: np.ndarray) -> int:
+        """Behaviours in one batch of an epoch that draws the examples of a mask."""
+        lengths = np.maximum(np.diff(self.dataset.examples("train").history.offsets), 1)
+        of_a_batch = int(lengths[drawn].sum()) // self.run.optim.min_batches
+        return max(1, min(self.run.optim.max_positions, of_a_batch))
 
     def _report(self, metrics: dict[str, float]) -> None:
         """Write the epoch's line, save what a resumed run needs, and tell the runtime."""

@@ -1,6 +1,6 @@
 """One simulated shop, a network trained on parts of it, and how all stands against the truth.
 
-``bench_known_truth.py`` prints and draws what this measures; ``test_known_truth.py`` holds it.
+``test_known_truth.py`` holds what this measures, ``picture.py`` draws it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from feature_repo import replay
 from feature_repo.events import EVENT_SCHEMA
 from feature_repo.retrieval import point_in_time
 from feature_repo.settings import DAY, Settings
-from tests.truth import shops
+from tests.truth import picture, shops
 from tests.truth.experiment import ALL_KNOWING, EPOCHS, OBSERVER, SHOPPERS, measure, spread
 from training.datasets.rows import Reads
 from training.evaluate.answers import MODEL
@@ -31,10 +31,13 @@ RANKING_FLOORS = ("popularity", "personal_frequency", "last_items", "co_occurren
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """(shoppers, epochs) to what each seed gave."""
+    """(shoppers, epochs) to what each seed gave; draws the picture of ``docs/known-truth.md``."""
     folder = tmp_path_factory.mktemp("truth")
-    found = [measure(seed, folder, PARTS) for seed in SEEDS]
-    return {part: [of_seed[n] for of_seed in found] for n, part in enumerate(PARTS)}
+    of_seeds = [measure(seed, folder, PARTS) for seed in SEEDS]
+    found = {part: [of_seed[n] for of_seed in of_seeds] for n, part in enumerate(PARTS)}
+    print(*picture.lines(found), sep="\n")
+    picture.draw(found)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +167,10 @@ def interval_of(statistic, users: np.ndarray) -> tuple[float, float]:
 def test_a_shop_of_pure_chance_teaches_nothing(tmp_path):
     with replay.scratch(Settings()) as shop:
         dataset = shops.dataset_of(shop_of_chance(5, 400), shop, shops.recipe(5))
-        model = shops.train(dataset, shops.recipe(5), tmp_path / "run")
-    said = shops.ask_all(model)
+        said = shops.ask_all(shops.train(dataset, shops.recipe(5), tmp_path / "run"))
+        users = np.array(dataset.examples("test").user)
     rows = shops.snapshots(dataset, "test")
     label = np.asarray(dataset.examples("test").label[rows], dtype=float)
-    users = np.asarray(dataset.examples("test").user)
     for column in range(len(shops.HEADS)):
         chance = said.probability[MODEL][:, column]
         low, high = interval_of(lambda r, c=column, p=chance: auc(p[r], label[r, c]), users[rows])

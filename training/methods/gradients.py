@@ -31,9 +31,13 @@ class OptimConfig:
     """Decay of the running average of weights that is validated and kept; 0 = the last step's."""
     max_positions: int = 8192
     """Behaviours in one batch, padding included."""
+    min_batches: int = 60
+    """Batches of an epoch at least: those of a small shop hold less, or it would hardly move."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "num_epochs", "learning_rate", "clip_norm", "max_positions")
+        check_positive(
+            self, "num_epochs", "learning_rate", "clip_norm", "max_positions", "min_batches"
+        )
         if not 0 <= self.averaging < 1:
             raise ValueError(f"optim: averaging is {self.averaging}; it must lie in [0, 1)")
         if self.max_steps is not None:
