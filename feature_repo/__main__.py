@@ -82,7 +82,8 @@ def parity(
 
 
 def _replay(settings: Settings, num: int, seed: int, late: float) -> dict[str, Parity]:
-    from feature_repo.replay import events_of, replay, scratch
+    from feature_repo.replay import events_of, replay
+    from feature_repo.scratch import scratch
 
     events, whose = events_of(settings, num, seed)
     console.print(f"{events.height:,} events {whose}, seed {seed}, {late:.1%} late")

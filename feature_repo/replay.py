@@ -4,18 +4,13 @@ The events go in by ``publish.record``, as a server would take them, into a scra
 batches, late, out of order, twice, at midnight. Between them online rows are noted. At the end one
 rollup and one point-in-time read at all the noted instants must give the same rows.
 
-Run ``python -m feature_repo parity --replay 100000``. Next: ``parity.py``, which compares.
+Run ``python -m feature_repo parity --replay 100000``. Next: ``scratch.py``, ``parity.py``.
 """
 
 from __future__ import annotations
 
-import copy
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -23,7 +18,7 @@ import polars as pl
 from feature_repo import publish
 from feature_repo.ingest import Report
 from feature_repo.parity import SERVICES, Parity, compare_rows
-from feature_repo.retrieval import online, open_store, point_in_time
+from feature_repo.retrieval import online, point_in_time
 from feature_repo.settings import DAY, SECOND, FixedClock, Settings
 from feature_repo.warehouse import Warehouse
 from feature_repo.world import World
@@ -51,7 +46,7 @@ def replay(
     Parameters
     ----------
     settings
-        See :func:`scratch`; never a shop that is in use.
+        See ``scratch.py``; never a shop that is in use.
     late
         Share of the events that arrive minutes to weeks after they happened.
     progress
@@ -91,37 +86,6 @@ def simulated(num: int, seed: int) -> pl.DataFrame:
         days.append(world.step())
         height += days[-1].height
     return pl.concat(days).head(num)
-
-
-@contextmanager
-def scratch(settings: Settings) -> Iterator[Settings]:
-    """A shop like that of `settings`, with all places its own; gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="nudge-replay-") as folder:
-        own = {"home": Path(folder), "warehouse_url": None, "registry_url": None}
-        shop = settings.model_copy(update=own)
-        Warehouse(shop.warehouse).migrate()
-        _apply(shop)
-        yield shop
-
-
-def _apply(shop: Settings) -> None:
-    """Register the catalogue with its files in the home of `shop`; ``feast apply`` reads them in
-    the home of the environment."""
-    from feast import FeatureView, FileSource
-
-    from feature_repo import definitions
-
-    objects = [copy.copy(getattr(definitions, name)) for name in definitions.__all__]
-    for view in objects:
-        if type(view) is FeatureView:
-            source = copy.deepcopy(view.batch_source)
-            assert isinstance(source, FileSource), "stored views are read from files"
-            source.file_options.uri = str(shop.offline_path / f"{view.name}.parquet")
-            view.batch_source = source
-    with warnings.catch_warnings():
-        # Feast calls views computed on demand experimental each time that they are registered.
-        warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
-        open_store(shop).apply(objects)
 
 
 def arrivals(events: pl.DataFrame, late: float, rng: np.random.Generator) -> pl.DataFrame:

@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 import feature_repo.__main__ as cli
 from feature_repo import publish, replay
 from feature_repo.events import EVENT_SCHEMA
+from feature_repo.online import open_rows
 from feature_repo.parity import compare
+from feature_repo.retrieval import open_store
+from feature_repo.scratch import scratch
 from feature_repo.settings import DAY, SECOND, FixedClock, Settings
 from feature_repo.warehouse import Warehouse
 
@@ -36,13 +39,13 @@ def view(name: str, at: int, received_at: int | None = None, user: str = "ann") 
 @pytest.fixture(scope="module")
 def empty() -> Settings:
     """A shop without events, gone afterwards."""
-    with replay.scratch(Settings()) as shop:
+    with scratch(Settings()) as shop:
         yield shop
 
 
 def test_two_thousand_events_are_told_alike_live_and_to_training(seed):
     events = replay.simulated(2_000, seed)
-    with replay.scratch(Settings()) as shop:
+    with scratch(Settings()) as shop:
         report, compared = replay.replay(events, shop, seed=seed, late=0.1)
     print(f"seed {seed}")
     assert report.accepted == 2_000
@@ -59,7 +62,7 @@ def test_two_thousand_events_are_told_alike_live_and_to_training(seed):
 @pytest.mark.timeout(1_800)
 def test_a_hundred_thousand_events_are_told_alike_live_and_to_training(seed):
     events = replay.simulated(100_000, seed)
-    with replay.scratch(Settings()) as shop:
+    with scratch(Settings()) as shop:
         report, compared = replay.replay(events, shop, seed=seed)
     assert report.accepted == 100_000
     assert compared["shopper"].num_rows >= 100_000
@@ -92,10 +95,30 @@ def test_a_replay_finds_a_live_row_that_ages(seed, monkeypatch):
         return rows if service == "item" else rows.with_columns(num_view_7d=pl.col("num_view_30d"))
 
     events = replay.simulated(200, seed)
-    with monkeypatch.context() as changed, replay.scratch(Settings()) as shop:
+    with monkeypatch.context() as changed, scratch(Settings()) as shop:
         changed.setattr(replay, "online", aged)
         _, compared = replay.replay(events, shop, seed=seed)
     assert set(compared["shopper"].differences) == {"num_view_7d"}
+
+
+@pytest.mark.parametrize("place", ["sqlite", "redis"])
+def test_online_rows_lie_in_a_place_of_their_own_and_leave_nothing(place, tmp_path, request):
+    """Whatever online store is set: its rows stay, those of the scratch shop go."""
+    url = f"sqlite:///{tmp_path}/online.db"
+    if place == "redis":
+        url = request.getfixturevalue("redis_url")
+    settings, backend = Settings(home=tmp_path, online_url=url), open_rows(url)
+    backend.write("nudge", "user_state", [("shopper-00001", 1, 1, "{}")])
+    with scratch(settings) as shop:
+        _, compared = replay.replay(replay.simulated(60, 3), shop, seed=3)
+        project = open_store(shop).project
+        keys = [f"shopper-{n:05d}" for n in range(30)]
+        found = open_rows(shop.online).read(project, ["user_state"], keys)
+        assert len(found) > 2
+    assert compared["shopper"].differences == {}
+    assert backend.read(project, ["user_state"], keys) == {}
+    kept = backend.read("nudge", ["user_state"], keys)
+    assert kept == {("user_state", "shopper-00001"): (1, 1, "{}")}
 
 
 def test_requests_that_overtake_each_other_lose_no_event(empty):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from feature_repo import replay
+from feature_repo.scratch import scratch
 from feature_repo.settings import Settings
 from tests.truth import shops
 from training.evaluate.answers import MODEL
@@ -54,7 +54,7 @@ def measure(
     """
     events, truth = shops.live(seed, shoppers, ITEMS, days)
     found = []
-    with replay.scratch(Settings()) as shop:
+    with scratch(Settings()) as shop:
         dataset = shops.dataset_of(events, shop, shops.recipe(seed))
         users = sorted(set(np.asarray(dataset.examples("train").user)))
         order = np.random.default_rng(seed).permutation(len(users))

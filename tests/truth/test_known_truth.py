@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from feature_repo import replay
 from feature_repo.events import EVENT_SCHEMA
 from feature_repo.retrieval import point_in_time
+from feature_repo.scratch import scratch
 from feature_repo.settings import DAY, Settings
 from tests.truth import picture, shops
 from tests.truth.experiment import ALL_KNOWING, EPOCHS, OBSERVER, SHOPPERS, measure, spread
@@ -165,7 +165,7 @@ def interval_of(statistic, users: np.ndarray) -> tuple[float, float]:
 
 
 def test_a_shop_of_pure_chance_teaches_nothing(tmp_path):
-    with replay.scratch(Settings()) as shop:
+    with scratch(Settings()) as shop:
         dataset = shops.dataset_of(shop_of_chance(5, 400), shop, shops.recipe(5))
         said = shops.ask_all(shops.train(dataset, shops.recipe(5), tmp_path / "run"))
         users = np.array(dataset.examples("test").user)
@@ -204,7 +204,7 @@ def test_a_column_of_noise_and_shuffled_labels_earn_nothing(tmp_path):
     for seed in SEEDS:
         events, truth = shops.live(seed, 300, 150, 400)
         run = shops.recipe(seed)
-        with replay.scratch(Settings()) as shop:
+        with scratch(Settings()) as shop:
             plain = shops.dataset_of(events, shop, run)
             noise = shops.dataset_of(events, shop, run, noisy(seed))
             assert "noise" in noise.spec.user.names

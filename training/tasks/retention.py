@@ -72,7 +72,7 @@ class Retention:
         )
 
     def head(self, width: int) -> nn.Module:
-        """A linear reading of the features and a small layer beside it for what is not linear."""
+        """A small layer over the features: what it tells is not linear in them."""
         from torch import nn
 
         return nn.Sequential(
