@@ -19,7 +19,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
+"""Parsed at once; Arrow reads 32 of them ahead. A row is never longer."""
 HEAD_BYTES = 1 << 18
 """Read to find the separator, the names and the encoding; a first line is never longer."""
 SEPARATORS = (",", ";", "\t", "|")
@@ -191,14 +192,20 @@ def read_csv(
                 null_values=[""],
             ),
         )
+        pending: list[pa.RecordBatch] = []
         for batch in batches:
-            yield from _sliced(batch, chunk_rows, broken)
+            pending.append(batch)
+            if sum(part.num_rows for part in pending) >= chunk_rows:
+                yield from _sliced(pending, chunk_rows, broken)
+                pending = []
+        if pending:
+            yield from _sliced(pending, chunk_rows, broken)
         if broken:
             yield (pl.DataFrame(schema=dict.fromkeys(names, pl.String)), tuple(broken))
 
 
-def _sliced(batch: pa.RecordBatch, chunk_rows: int, broken: list[str]) -> Iterator[Rows]:
-    frame = pl.DataFrame(pl.from_arrow(batch))
+def _sliced(batches: list[pa.RecordBatch], chunk_rows: int, broken: list[str]) -> Iterator[Rows]:
+    frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches)))
     for part in frame.iter_slices(chunk_rows):
         yield (part, tuple(broken))
         broken.clear()
