@@ -19,18 +19,20 @@ from safetensors.torch import load_file
 from feature_repo import retrieval
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
+from training import track
 from training.bundle import Bundle
 from training.datasets.batches import Dataset
 from training.datasets.rows import build
 from training.datasets.vectors import with_text_vectors
 from training.export import Finished, calibrate, pack
+from training.folders import alone, lead
 from training.loop import train
 from training.models.text import load_text_encoder
 from training.network import load_state, prepare
 from training.run import Calendar, Run
 from training.tasks import TASKS
-from training.track import PlainRuntime, find_run, keep_as_latest, new_run
 
+WAIT_FOR_OTHERS_S = 60.0
 MAX_FAILURES = 2
 """Lost workers that Ray replaces, and restarts of its controller, before a fit gives up."""
 
@@ -57,9 +59,10 @@ def fit(run: Run, settings: Settings, *, now: int, num_workers: int = 0) -> Path
         data = (base.folder / "data").resolve()
     else:
         data = build(run, run.calendar, {name: TASKS[name] for name in run.tasks}, settings)
-    folder = new_run(settings.home, run.name, now)
-    (folder / "data").symlink_to(os.path.relpath(data, folder))
-    (folder / "run.json").write_text(run.to_json())
+    folder = track.new_run(settings.home, run.name, now)
+    lead(folder / "data", data)
+    (folder / "run.json.partial").write_text(run.to_json())
+    (folder / "run.json.partial").replace(folder / "run.json")
     return resume(folder, settings, now=now, num_workers=num_workers)
 
 
@@ -70,7 +73,7 @@ def resume(folder: Path, settings: Settings, *, now: int, num_workers: int = 0) 
     start = base.bundle.path("weights.safetensors") if base and run.warm_start else None
     _train(run, folder, start, num_workers)
     finish(run, folder, settings, base, now)
-    keep_as_latest(folder, run.name)
+    track.keep_as_latest(folder, run.name)
     return folder
 
 
@@ -87,7 +90,7 @@ def _base(run: Run, home: Path) -> Base | None:
     """The run that `run` builds on, if it builds on one."""
     if run.warm_start is None and not run.refit:
         return None
-    folder = find_run(home, run.warm_start or run.name)
+    folder = track.find_run(home, run.warm_start or run.name)
     saved = Run.from_json((folder / "run.json").read_text())
     return Base(folder, saved, Bundle.load(folder / "bundle"))
 
@@ -134,7 +137,7 @@ def _train(run: Run, folder: Path, start: Path | None, num_workers: int) -> None
         scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=_has_gpus(num_workers)),
         run_config=RunConfig(
             # Ray takes a name that it knows for finished and trains nothing.
-            name=f"attempt-{len(list((folder / 'ray').glob('attempt-*')))}",
+            name=track.new_attempt(folder / "ray"),
             storage_path=str(folder / "ray"),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(  # type: ignore[call-arg]
@@ -142,7 +145,8 @@ def _train(run: Run, folder: Path, start: Path | None, num_workers: int) -> None
             ),
         ),
     )
-    trainer.fit()
+    kept = trainer.fit().checkpoint
+    track.sweep_attempts(folder / "ray", Path(kept.path) if kept else None)
 
 
 def _connect(num_workers: int) -> None:
@@ -174,8 +178,12 @@ def _work(config: dict[str, Any]) -> None:
     """What each worker does."""
     folder = Path(config["folder"])
     start = load_file(config["start"]) if config["start"] else None
-    run = Run.from_json(config["run"])
-    train(run, folder / "data", folder, RayRuntime(folder), start)
+    run, runtime = Run.from_json(config["run"]), RayRuntime(folder)
+    # Workers of a driver that was killed live on for a moment.
+    busy = f"run {folder.name} is being trained by another process; wait for it, or end it"
+    lock = folder / f"worker-{runtime.rank}.lock"
+    with alone(lock, wait_s=WAIT_FOR_OTHERS_S, otherwise=busy):
+        train(run, folder / "data", folder, runtime, start)
 
 
 class RayRuntime:
@@ -189,7 +197,7 @@ class RayRuntime:
         self.rank, self.world = context.get_world_rank(), context.get_world_size()
         self.device = str(get_device())
         self._ray = ray_train
-        self._last = PlainRuntime(folder / "checkpoint")
+        self._last = track.PlainRuntime(folder / "checkpoint")
 
     def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
         """Every worker reports; Ray waits for all of them."""

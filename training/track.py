@@ -7,7 +7,6 @@ finished run of a recipe. Next: ``loop.py``.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
+
+from training.folders import beside, lead, sweep
 
 
 class Runtime(Protocol):
@@ -43,7 +44,7 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlainRuntime:
-    """One process; the last checkpoint stays in `folder`."""
+    """One process; `folder` is a link to the last whole checkpoint, which lies beside it."""
 
     folder: Path
     rank: int = 0
@@ -51,13 +52,16 @@ class PlainRuntime:
     device: str = "cpu"
 
     def report(self, metrics: dict[str, float], checkpoint: Path | None) -> None:
-        """Keep the checkpoint in the place of the one before."""
+        """Let `folder` lead to a copy of `checkpoint`, in one step; what it led to before goes.
+
+        A kill leaves the old checkpoint or the new one, and perhaps a copy that nothing leads to:
+        the next report sweeps it.
+        """
         if checkpoint is not None:
-            fresh = self.folder.with_name(f"{self.folder.name}.fresh")
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(checkpoint, fresh)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            fresh.rename(self.folder)
+            kept = beside(self.folder)
+            shutil.copytree(checkpoint, kept)
+            lead(self.folder, kept)
+            sweep(self.folder)
 
     def checkpoint(self) -> Path | None:
         """The folder, once something lies in it."""
@@ -97,13 +101,24 @@ def new_run(home: Path, recipe: str, now: int) -> Path:
     return folder
 
 
+def new_attempt(storage: Path) -> str:
+    """A name for an attempt at a run that Ray, which stores in `storage`, does not know yet."""
+    numbers = [int(path.name.partition("-")[2]) for path in storage.glob("attempt-*")]
+    return f"attempt-{max(numbers, default=-1) + 1}"
+
+
+def sweep_attempts(storage: Path, kept: Path | None) -> None:
+    """Remove Ray's checkpoints but `kept`: a worker that died left some that nobody knows."""
+    for orphan in storage.glob("attempt-*/checkpoint*"):
+        if kept is None or orphan.resolve() != kept.resolve():
+            shutil.rmtree(orphan, ignore_errors=True)
+
+
 def keep_as_latest(folder: Path, recipe: str) -> None:
     """Let ``runs/latest/<recipe>`` lead to `folder`, in one step."""
     latest = folder.parent / "latest"
     latest.mkdir(exist_ok=True)
-    fresh = latest / f".{recipe}-{uuid4().hex[:6]}"
-    fresh.symlink_to(os.path.relpath(folder, latest))
-    fresh.replace(latest / recipe)
+    lead(latest / recipe, folder)
 
 
 def find_run(home: Path, name: str) -> Path:

@@ -3,14 +3,13 @@
 The tasks say whom to ask about and when (``spine.py``); the feature store answers as of those
 moments; ``guard.py`` refuses answers that know the future; ``encode.py`` makes arrays of them, with
 a vocabulary and normalisers fitted on training rows. The folder is named by a fingerprint of all it
-was made from, and made once. Next: ``batches.py``, which reads it.
+was made from, and made once; who needs it meanwhile waits for it. Next: ``batches.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,10 @@ from training.datasets.lineage import Run, lineage, sizes
 from training.datasets.normalise import Normaliser
 from training.datasets.split import encode_split, label_array
 from training.datasets.texts import Encode, encoder_of, text_vectors
+from training.folders import alone
 
+BUILD_LIMIT_S = 6 * 3600.0
+"""How long one process waits for another that builds the same dataset."""
 Ask = Callable[[pl.DataFrame, str], pl.DataFrame]
 """Rows with a key and ``event_timestamp``, and a service, to checked features."""
 
@@ -75,18 +77,21 @@ def build(
     made_from = versions | lineage(run, calendar, tasks, settings, warehouse)
     name = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
     folder = settings.home.resolve() / "datasets" / name
-    if (folder / "meta.json").exists():
-        return folder
-    partial = folder.with_name(f"{name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        meta = _make(partial, run, calendar, tasks, settings, reads, warehouse)
-        meta |= {"fingerprint": name, "lineage": made_from}
-        (partial / "meta.json").write_text(json.dumps(meta))
-        partial.rename(folder)
-    finally:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    busy = f"another process has been building {folder} for {BUILD_LIMIT_S / 3600:.0f} hours"
+    with alone(folder.with_suffix(".lock"), wait_s=BUILD_LIMIT_S, otherwise=busy):
+        if (folder / "meta.json").exists():
+            return folder
+        partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            meta = _make(partial, run, calendar, tasks, settings, reads, warehouse)
+            meta |= {"fingerprint": name, "lineage": made_from}
+            (partial / "meta.json").write_text(json.dumps(meta))
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

@@ -6,30 +6,26 @@ Next: ``batches.py``.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from training.datasets.batches import Dataset
 from training.datasets.normalise import Floats
+from training.folders import beside, lead, sweep
 
 
-def with_text_vectors(dataset: Dataset, vectors: Floats, folder: Path) -> Dataset:
-    """The dataset `folder`: links to the files of `dataset`, and `vectors` as its text vectors.
+def with_text_vectors(dataset: Dataset, vectors: Floats, link: Path) -> Dataset:
+    """Let `link` lead to the files of `dataset` with `vectors` as its text vectors.
 
-    Whatever was at `folder` is replaced; a link there is taken away and not followed.
+    What `link` led to before is left as it is, unless it was made here.
     """
-    source = dataset.folder.resolve()
-    fresh = folder.with_name(f"{folder.name}.fresh")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = beside(link)
     fresh.mkdir(parents=True)
-    for path in source.iterdir():
+    for path in dataset.folder.resolve().iterdir():
         if path.name != "text_vectors.npy":
-            (fresh / path.name).symlink_to(os.path.relpath(path, folder))
+            (fresh / path.name).symlink_to(os.path.relpath(path.resolve(), fresh))
     np.save(fresh / "text_vectors.npy", vectors)
-    if folder.is_symlink():
-        folder.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
-    return Dataset(folder)
+    lead(link, fresh)
+    sweep(link)
+    return Dataset(link)
