@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import polars as pl
 
-from feature_repo.settings import DAY, Settings, SystemClock, iso
+from feature_repo.settings import DAY, SECOND, Settings, SystemClock, iso
 from feature_repo.warehouse import Warehouse
 
 VERSIONS = {"feast": "0.67", "sqlalchemy": "2.1", "bentoml": "1.4", "polars": "2."}
@@ -32,6 +32,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(f"{package} version", found.startswith(wanted), found, cure)
     warehouse = Warehouse(settings.warehouse)
     try:
+        warehouse.check()
         num_events = warehouse.counts()["events"]
     except Exception as error:
         cure = "run `python -m feature_repo init`, or mend NUDGE_WAREHOUSE_URL"
@@ -65,7 +66,14 @@ def _registry(settings: Settings) -> Finding:
 
 
 def _clock(settings: Settings, warehouse: Warehouse) -> Finding:
-    now, span = SystemClock(settings.home).now(), warehouse.span()
+    clock = SystemClock(settings.home)
+    now, span = clock.now(), warehouse.span()
+    if clock.behind() > SECOND:
+        found = (
+            f"the machine's clock is {clock.behind() / SECOND:.0f} s behind the shop's {iso(now)}"
+        )
+        cure = "set it right; if the shop's is the wrong one, remove NUDGE_HOME/clock.mark"
+        return Finding("clock", False, found, cure)
     if span is None:
         return Finding("clock", True, iso(now))
     behind_days = (now - span[1]) / DAY

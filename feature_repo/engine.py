@@ -6,12 +6,16 @@ and the fast ways in and out. Next: ``warehouse.py``.
 
 from __future__ import annotations
 
+import fcntl
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
+
+from feature_repo.disk import DiskFull, is_full
 
 CHUNK = 50_000
 """Rows that are in memory as Python objects at once while many are read."""
@@ -27,10 +31,14 @@ POSTGRES: dict[str, Any] = {
     "options": "-c statement_timeout=60s -c idle_in_transaction_session_timeout=60s",
 }
 """Options of libpq; one that stands in the URL (``?connect_timeout=2``) goes before."""
+WAIT_S = 60.0
+"""How long a writer waits for its lock before it fails."""
 
 
-def open_engine(url: str) -> sa.Engine:
+def open_engine(url: str, wait_s: float = WAIT_S) -> sa.Engine:
     """The engine of `url`: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/DATABASE``.
+
+    A full disk raises :class:`~feature_repo.disk.DiskFull`.
 
     Raises
     ------
@@ -45,16 +53,28 @@ def open_engine(url: str) -> sa.Engine:
             "postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from error
     if address.drivername == "sqlite":
-        return _open_sqlite(address)
+        return _tell_of_a_full_disk(_open_sqlite(address, wait_s))
     if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
-        return _open_postgres(address.set(drivername="postgresql+psycopg"))
+        address = address.set(drivername="postgresql+psycopg")
+        return _tell_of_a_full_disk(_open_postgres(address, wait_s))
     raise ValueError(
         f"the warehouse's URL begins with {address.drivername!r}; it can be sqlite or postgresql"
     )
 
 
-def _open_postgres(address: sa.URL) -> sa.Engine:
+def _tell_of_a_full_disk(engine: sa.Engine) -> sa.Engine:
+    @sa.event.listens_for(engine, "handle_error")
+    def tell(context: Any) -> None:
+        if is_full(context.original_exception):
+            raise DiskFull(f"the warehouse {engine.url}") from context.original_exception
+
+    return engine
+
+
+def _open_postgres(address: sa.URL, wait_s: float) -> sa.Engine:
     options = {name: value for name, value in POSTGRES.items() if name not in address.query}
+    if "options" in options:
+        options["options"] += f" -c lock_timeout={wait_s:.0f}s"
     # Writers must see what was committed while they waited for their lock, whatever the server's
     # default: a snapshot from before the wait would spend a budget twice.
     return sa.create_engine(
@@ -68,14 +88,15 @@ def _open_postgres(address: sa.URL) -> sa.Engine:
     )
 
 
-def _open_sqlite(address: sa.URL) -> sa.Engine:
+def _open_sqlite(address: sa.URL, wait_s: float) -> sa.Engine:
     engine = sa.create_engine(address, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
     def connect(connection: Any, _: Any) -> None:
         # SQLAlchemy's own BEGIN replaces the driver's, so that a writer can ask at once.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000"):
+        waiting = f"busy_timeout={1000 * wait_s:.0f}"
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", waiting):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
@@ -106,8 +127,28 @@ def queue(connection: sa.Connection, lock: str) -> None:
     SQLite has one writer at a time anyway.
     """
     if is_postgres(connection):
-        number = zlib.crc32(f"nudge {lock}".encode())
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(lock))))
+
+
+@contextmanager
+def alone(engine: sa.Engine, name: str) -> Iterator[None]:
+    """Hold `name` while the block runs, and wait for it first; free when the process ends."""
+    if is_postgres(engine):
+        with engine.connect() as connection:
+            # A session's lock ends with the session: this one is closed and not kept for later.
+            connection.detach()
+            session = connection.execution_options(isolation_level="AUTOCOMMIT")
+            session.exec_driver_sql("SET statement_timeout = 0; SET lock_timeout = 0")
+            session.execute(sa.select(sa.func.pg_advisory_lock(_number(name))))
+            yield
+        return
+    with open(f"{engine.url.database}.{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _number(lock: str) -> int:
+    return zlib.crc32(f"nudge {lock}".encode())
 
 
 def stream(connection: sa.Connection, query: sa.Select) -> Iterator[Sequence[tuple]]:

@@ -83,11 +83,14 @@ class SqliteRows:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        """This thread's connection; connections are not shared over a fork."""
+        """This thread's connection to the file that is there now; not shared over a fork."""
         connections = self._local.__dict__.setdefault("connections", {})
-        if os.getpid() not in connections:
-            connections[os.getpid()] = _open(self._path)
-        return connections[os.getpid()]
+        place = (os.getpid(), self._path.stat().st_ino if self._path.exists() else None)
+        if place not in connections:
+            connection = _open(self._path)
+            connections[os.getpid(), self._path.stat().st_ino] = connection
+            return connection
+        return connections[place]
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from feature_repo.disk import replacing
 from feature_repo.ingest import Report, ingest
 from feature_repo.ledger import Ledger
 from feature_repo.retrieval import open_store, packed_store
@@ -27,6 +28,7 @@ def rollup(warehouse: Warehouse, settings: Settings) -> dict[str, int]:
 
     Each file is replaced in one step, so a reader sees the old or the new one.
     """
+    warehouse.check()
     events = warehouse.events()
     users, items = user_rows(events), item_rows(events, warehouse.items())
     frames = {
@@ -49,6 +51,7 @@ def materialize(
     The same as ``feast materialize START END``, from the first event to now. Not later: items are
     stamped at the midnight after their last event, and tomorrow's row is not known yet.
     """
+    warehouse.check()
     span = warehouse.span()
     if span is None:
         return None
@@ -142,7 +145,5 @@ def _moment(microseconds: int) -> datetime:
 
 
 def _replace(frame: pl.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    frame.write_parquet(partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        frame.write_parquet(partial)

@@ -7,9 +7,10 @@ everywhere, and the clocks that can be that argument are here. Next: ``events.py
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -88,20 +89,79 @@ class Clock(Protocol):
     def now(self) -> int:
         """The present moment."""
 
+    def behind(self) -> int:
+        """Microseconds that the machine's clock lies behind; above 0 when it was set back."""
+
+
+def _machine() -> int:
+    return time.time_ns() // 1000
+
+
+def _passing() -> int:
+    return time.monotonic_ns() // 1000
+
 
 class SystemClock:
     """The machine's clock, moved by the offset in ``home/clock`` when that file exists.
 
     A shop of 2011 is served at its own last minute this way: every worker reads the same file, so
-    all agree, and a restart never runs back.
+    all agree. It never runs back. When the machine's clock is set back, this one goes on at its own
+    pace until the machine's has caught up. ``home/clock.mark`` holds how far it was, to a second:
+    a restart does not run back either.
     """
 
-    def __init__(self, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        *,
+        machine: Callable[[], int] = _machine,
+        passing: Callable[[], int] = _passing,
+    ) -> None:
         self._path = None if home is None else home / "clock"
+        self._machine, self._passing = machine, passing
+        self._lock = threading.Lock()
+        self._offset_seen: int | None = None
+        self._shown, self._shown_when, self._marked = 0, 0, 0
 
     def now(self) -> int:
         """Microseconds since 1970 (UTC), offset included."""
-        return time.time_ns() // 1000 + self._offset()
+        with self._lock:
+            offset, passing = self._offset(), self._passing()
+            machine = self._machine() + offset
+            if offset != self._offset_seen:
+                marked = self._mark(offset)
+                # What was shown after the mark was written is less than a second later.
+                self._shown = marked + SECOND if machine < marked else machine
+                self._offset_seen, self._shown_when, self._marked = offset, passing, marked
+            self._shown = max(machine, self._shown + passing - self._shown_when)
+            self._shown_when = passing
+            if self._shown - self._marked >= SECOND:
+                self._marked = self._shown
+                self._keep_mark(offset, self._shown)
+            return self._shown
+
+    def behind(self) -> int:
+        """Microseconds that the machine's clock lies behind this one; 0 unless it was set back."""
+        return max(0, self.now() - self._machine() - self._offset())
+
+    def _mark(self, offset: int) -> int:
+        """The moment last marked under this offset, 0 when there is none."""
+        if self._path is None:
+            return 0
+        try:
+            of, moment = map(int, self._path.with_suffix(".mark").read_text().split())
+        except (OSError, ValueError):
+            return 0
+        return moment if of == offset else 0
+
+    def _keep_mark(self, offset: int, moment: int) -> None:
+        """A mark that cannot be written now, for want of space or rights, is written later."""
+        if self._path is None or not self._path.parent.is_dir():
+            return
+        with suppress(OSError):
+            fresh = self._path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+            fresh.write_text(f"{offset} {moment}")
+            fresh.replace(self._path.with_suffix(".mark"))
 
     def _offset(self) -> int:
         if self._path is None:
@@ -127,8 +187,10 @@ class SystemClock:
             )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(".partial")
-        partial.write_text(str(moment - time.time_ns() // 1000))
+        offset = moment - self._machine()
+        partial.write_text(str(offset))
         partial.replace(self._path)
+        self._keep_mark(offset, moment)
 
 
 class FixedClock:
@@ -140,6 +202,10 @@ class FixedClock:
     def now(self) -> int:
         """The moment it was set to."""
         return self.moment
+
+    def behind(self) -> int:
+        """Always 0: nobody sets it back unseen."""
+        return 0
 
 
 def iso(moment: int) -> str:

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from feature_repo.engine import is_postgres, open_engine, queue, reading, slices, stream
+from feature_repo.engine import (
+    WAIT_S,
+    alone,
+    is_postgres,
+    open_engine,
+    queue,
+    reading,
+    slices,
+    stream,
+)
 from feature_repo.events import EVENT_SCHEMA, known_at
 from feature_repo.tables import dead_letters, events, items, meta, metadata, users
 
@@ -27,9 +37,9 @@ MAX_ITEMS = 2_000
 class Warehouse:
     """One shop's tables behind a SQLAlchemy URL; a unit of work is a ``with`` block."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
         self.url = url
-        self.engine = open_engine(url)
+        self.engine = open_engine(url, wait_s)
         # A warehouse that nobody holds any more closes the connections it kept for later.
         weakref.finalize(self, self.engine.dispose)
 
@@ -43,8 +53,32 @@ class Warehouse:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with self.begin(lock="migrate") as connection:
+            if (found := _version(connection)) is not None:
+                _refuse_newer(found)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def check(self) -> None:
+        """Whether the tables are those that this version knows.
+
+        Raises
+        ------
+        ValueError
+            When they are missing, older or newer; the message says what to do.
+        """
+        with self.read() as connection:
+            found = _version(connection)
+        if found is not None:
+            _refuse_newer(found)
+        if found != (head := _migrations().get_current_head()):
+            raise ValueError(
+                f"the warehouse's tables are of version {found or 'none'} and this is {head}; run "
+                "`python -m feature_repo init`, which brings them up to it"
+            )
+
+    def alone(self, name: str) -> AbstractContextManager[None]:
+        """Hold `name` in a ``with`` block; another process that wants it waits."""
+        return alone(self.engine, name)
 
     @contextmanager
     def begin(self, lock: str | None = None) -> Iterator[sa.Connection]:
@@ -190,3 +224,25 @@ class Warehouse:
                 "NUDGE_HOME"
             )
         return kept
+
+
+def _migrations() -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def _version(connection: sa.Connection) -> str | None:
+    """Which migration the tables are of; None before the first."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _refuse_newer(found: str) -> None:
+    known = {script.revision for script in _migrations().walk_revisions()}
+    if found not in known:
+        raise ValueError(
+            f"the warehouse's tables are of version {found}, which a newer Nudge made; this one "
+            f"knows {sorted(known)[-1]} at most: use the newer one"
+        )

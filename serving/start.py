@@ -14,6 +14,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 
 from feature_repo import retrieval
 from feature_repo.settings import Settings
+from feature_repo.warehouse import Warehouse
 from serving import keys
 from serving.guard import is_local
 from serving.settings import Promotion, ServingSettings
@@ -48,11 +49,20 @@ def find_bundles(settings: Settings, serving: ServingSettings) -> tuple[Bundle, 
 
 
 def check_schema(model: Bundle, settings: Settings) -> None:
-    """Refuse a model whose features are not those of the registry, naming the first."""
-    with without_torch():
-        registered = {
-            service: retrieval.schema(service, settings) for service in model.manifest["schema"]
-        }
+    """Refuse a model whose features are not those of the registry, naming the first.
+
+    So are a registry or a warehouse that cannot be reached, or that another version made.
+    """
+    try:
+        Warehouse(settings.warehouse).check()
+        with without_torch():
+            registered = {
+                service: retrieval.schema(service, settings) for service in model.manifest["schema"]
+            }
+    except Exception as error:
+        raise RefusedToStart(
+            f"the warehouse or the registry cannot be used: {error}. Both are needed to start"
+        ) from error
     for service, trained in model.manifest["schema"].items():
         if difference := first_difference(trained, registered[service]):
             raise RefusedToStart(

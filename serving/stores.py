@@ -21,6 +21,9 @@ from serving.catalogue import Catalogue, build
 from serving.predictor import Predictor
 from serving.upkeep import Chores
 
+WAIT_S = 5.0
+"""How long a request waits for another writer, such as a running import, before it does without."""
+
 
 class Stores:
     """The warehouse, the ledger in it, and the online rows of one shop."""
@@ -33,7 +36,7 @@ class Stores:
         self.settings, self._schema = settings, manifest["schema"]
         self._service = str(manifest["service"])
         self._item_service = str(manifest["item_service"])
-        self.warehouse = Warehouse(settings.warehouse)
+        self.warehouse = Warehouse(settings.warehouse, wait_s=WAIT_S)
         self.ledger, self.clock = Ledger(self.warehouse), SystemClock(settings.home)
 
     def read_user(self, user_id: str, asked_at: int) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from feature_repo.ledger import Decision
-from feature_repo.settings import DAY
+from feature_repo.settings import DAY, SECOND
 from serving import explain
 from serving.catalogue import Catalogue
 from serving.predictor import Predictor, Scores
@@ -21,6 +21,7 @@ from serving.upkeep import FEATURES
 
 MAY_LACK = ("recency_days_", "mean_gap_days", "lateness", "average_order_value")
 """Unknown by nature until the thing has happened, or happened twice."""
+CLOCK_TOLERANCE = 2 * SECOND
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -137,6 +138,8 @@ def find_stale(parts: Parts, asked_at: int) -> list[str]:
         flags.append("model")
     if parts.upkeep.schema_drift:
         flags.append("schema")
+    if parts.clock.behind() > CLOCK_TOLERANCE:
+        flags.append("clock")
     return flags
 
 
@@ -164,6 +167,7 @@ def _notices(missing: list[str], stale: list[str], predictor: Predictor) -> list
         "purchases": f"no purchase of this shopper is known: {figures}",
         "catalogue": "items and prices are those of an earlier day; a renewal is under way",
         "model": "the model's training data is old; train again",
+        "clock": "the machine's clock was set back; the shop's goes on where it was",
         "schema": "the registry was changed: this service answers as it began, until its restart",
     }
     words |= {

@@ -5,7 +5,6 @@ Each part is a seam: tests give fakes with the same few methods. Next: ``asked.p
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Protocol
 import polars as pl
 from fastapi import Depends, Request
 
+from feature_repo.disk import is_full
 from feature_repo.ingest import Report
 from feature_repo.ledger import Campaign, Decision, LimitState
 from feature_repo.settings import Clock, iso
@@ -37,7 +37,7 @@ class StoreFailed(Exception):
 
     def __init__(self, store: str, cause: Exception | None = None) -> None:
         why = "it failed a moment ago" if cause is None else type(cause).__name__
-        if cause is not None and is_disk_full(cause):
+        if is_full(cause):
             why = "no space is left on its disk"
         super().__init__(
             f"the {store} could not be used ({why}); nothing was decided or kept, try again in a "
@@ -53,13 +53,6 @@ class NotYet(StoreFailed):
             self,
             f"decision {decision_id!r} is kept, and not in the ledger yet; try again in a moment",
         )
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether `error`, or what caused it, is a disk without space."""
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    full |= "disk is full" in str(error)
-    return full or (error.__cause__ is not None and is_disk_full(error.__cause__))
 
 
 class NotFound(Exception):
