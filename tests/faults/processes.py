@@ -10,15 +10,31 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.services import free_port
 
 ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def small_disk(folder, size: str):
+    """A disk of `size` at `folder`; skips where mounting is not permitted."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
+    )
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,7 @@ def shop_on(shop, home: Path, *, warehouse_url: str = "", online_url: str = "") 
     from feature_repo.settings import Settings
     from feature_repo.warehouse import Warehouse
 
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     for name in ("registry.db", "clock", "promoted.json"):
         if (shop.settings.home / name).exists():
             shutil.copy(shop.settings.home / name, home / name)
@@ -153,6 +169,11 @@ class Clients:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+    def so_far(self) -> tuple[set[str], dict[str, dict]]:
+        """Ids of acknowledged events, and answers by decision id, up to now."""
+        with self._lock:
+            return set(self.acknowledged), dict(self.decided)
 
     def _go(self, number: int) -> None:
         count = 0

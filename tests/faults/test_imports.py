@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import polars as pl
@@ -12,7 +11,7 @@ import pytest
 
 from feature_repo.warehouse import Warehouse
 from tests.conftest import shop_env
-from tests.faults.processes import kill, python, until
+from tests.faults.processes import kill, python, small_disk, until
 
 MAPPING = """
 name = "till"
@@ -172,21 +171,6 @@ def test_two_importers_of_overlapping_files_make_the_warehouse_of_one_after_the_
         same = found in wanted
         matrix(f"two importers at once, {store}").add(doubled=0 if same else 1)
         assert same
-
-
-@contextmanager
-def small_disk(folder, size: str):
-    """A disk of `size` at `folder`; skips where mounting is not permitted."""
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True
-    )
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.decode().strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_an_import_on_a_full_disk_says_so_and_goes_on_when_there_is_space(tmp_path, till, matrix):
