@@ -105,9 +105,17 @@ def refresh(
     increment then moves back in time, and the online store, where the newer row wins, keeps the
     row without that event.
     """
-    if not user_ids:
-        return
-    rows = user_rows(warehouse.events(user_ids=user_ids, known_before=known_before))
+    while user_ids:
+        events = warehouse.events(user_ids=user_ids, known_before=known_before)
+        _write_users(events, settings)
+        # Whoever writes last may have read before another's event was kept: it looks again.
+        if warehouse.count_events(user_ids, known_before) == events.height:
+            return
+
+
+def _write_users(events: pl.DataFrame, settings: Settings) -> None:
+    """Write the online rows that `events`, all of some shoppers, make."""
+    rows = user_rows(events)
     state = rows.state.unique("user_id", keep="last", maintain_order=True)
     newest = state.select("user_id", *STAMPS)
     days = _last(rows.days, "user_id", DAYS_KEPT)

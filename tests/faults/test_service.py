@@ -110,7 +110,10 @@ def assert_rows_are_whole(copy) -> None:
         now = SystemClock(copy.settings.home).now()
         return list(heal.behind(copy.warehouse, copy.settings, now))
 
-    until(lambda: not behind(), 60)
+    try:
+        until(lambda: not behind(), 60)
+    except AssertionError as error:
+        raise AssertionError(f"behind after 60 s: {behind()}") from error
 
 
 @pytest.mark.parametrize("num_kills", [1, pytest.param(12, marks=pytest.mark.long)])

@@ -38,7 +38,7 @@ def test_tables_that_are_missing_are_refused_with_the_cure(tmp_path):
 
 def test_a_service_whose_stores_are_gone_refuses_to_start_and_says_which(tmp_path, monkeypatch):
     from feature_repo.settings import Settings
-    from serving.service import RefusedToStart, check_schema
+    from serving.start import RefusedToStart, check_schema
 
     settings = Settings(home=tmp_path, warehouse_url="postgresql://nudge:x@127.0.0.1:1/shop")
     with pytest.raises(RefusedToStart, match=r"cannot be used: (?s:.*)127\.0\.0\.1"):

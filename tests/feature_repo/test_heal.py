@@ -11,6 +11,7 @@ from feature_repo.ingest import ingest
 from feature_repo.ledger import Decision, Ledger
 from feature_repo.retrieval import online, open_store, packed_store
 from feature_repo.settings import FixedClock
+from feature_repo.warehouse import Warehouse
 
 
 def event(event_id, user_id, at, **more):
@@ -89,3 +90,28 @@ def test_spooled_decisions_enter_the_ledger_once(shop):
     assert ledger.absorb(some[:1]) == 1
     assert ledger.absorb([*some, some[1]]) == 1
     assert [ledger.get(one.decision_id) for one in some] == some
+
+
+class Overtaken(Warehouse):
+    """A warehouse in which another request keeps an event just after this one has read."""
+
+    def events(self, **told):
+        frame = super().events(**told)
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return frame
+
+
+def test_a_request_that_read_before_another_wrote_leaves_no_row_without_the_others_event(
+    shop, clock
+):
+    now = clock.now()
+    slow = Overtaken(shop.settings.warehouse)
+
+    def other():
+        earlier = event("heal-8", "overtaken", now - 9)
+        publish.record(shop.warehouse, earlier, shop.settings, clock, source="t")
+
+    slow.meanwhile = [other]
+    publish.record(slow, event("heal-7", "overtaken", now - 5), shop.settings, clock, source="t")
+    assert online(["overtaken"], "shopper", now, shop.settings)["num_view_7d"].to_list() == [2]
