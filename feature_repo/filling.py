@@ -40,14 +40,16 @@ def import_(paths: Files, mapping: MappingName) -> None:
     with show.plainly(), show.bar() as progress:
         sources = read_mappings(mapping)
         init()
+        warehouse = Warehouse(settings.warehouse)
         task = progress.add_task("import", total=None)
-        report = import_files(
-            Warehouse(settings.warehouse),
-            paths,
-            sources,
-            now=SystemClock(settings.home).now(),
-            progress=lambda num: progress.advance(task, num),
-        )
+        with warehouse.alone("import"):
+            report = import_files(
+                warehouse,
+                paths,
+                sources,
+                now=SystemClock(settings.home).now(),
+                progress=lambda num: progress.advance(task, num),
+            )
     show.report(report)
 
 
