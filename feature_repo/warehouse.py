@@ -11,12 +11,12 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from feature_repo import versions
 from feature_repo.engine import (
     WAIT_S,
     alone,
@@ -30,7 +30,6 @@ from feature_repo.engine import (
 from feature_repo.events import EVENT_SCHEMA, known_at
 from feature_repo.tables import dead_letters, events, items, meta, metadata, users
 
-MIGRATIONS = Path(__file__).parents[1] / "infra" / "migrations"
 MAX_ITEMS = 2_000
 
 
@@ -45,18 +44,10 @@ class Warehouse:
 
     def migrate(self) -> None:
         """Bring the tables to the newest migration; safe to repeat."""
-        from alembic import command
-        from alembic.config import Config
-
         if self.engine.url.database and not is_postgres(self.engine):
             Path(self.engine.url.database).parent.mkdir(parents=True, exist_ok=True)
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
         with self.begin(lock="migrate") as connection:
-            if (found := _version(connection)) is not None:
-                _refuse_newer(found)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            versions.migrate(connection)
 
     def check(self) -> None:
         """Whether the tables are those that this version knows.
@@ -67,14 +58,7 @@ class Warehouse:
             When they are missing, older or newer; the message says what to do.
         """
         with self.read() as connection:
-            found = _version(connection)
-        if found is not None:
-            _refuse_newer(found)
-        if found != (head := _migrations().get_current_head()):
-            raise ValueError(
-                f"the warehouse's tables are of version {found or 'none'} and this is {head}; run "
-                "`python -m feature_repo init`, which brings them up to it"
-            )
+            versions.check(connection)
 
     def alone(self, name: str) -> AbstractContextManager[None]:
         """Hold `name` in a ``with`` block; another process that wants it waits."""
@@ -232,25 +216,3 @@ class Warehouse:
                 "NUDGE_HOME"
             )
         return kept
-
-
-def _migrations() -> Any:
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory(str(MIGRATIONS))
-
-
-def _version(connection: sa.Connection) -> str | None:
-    """Which migration the tables are of; None before the first."""
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _refuse_newer(found: str) -> None:
-    known = {script.revision for script in _migrations().walk_revisions()}
-    if found not in known:
-        raise ValueError(
-            f"the warehouse's tables are of version {found}, which a newer Nudge made; this one "
-            f"knows {sorted(known)[-1]} at most: use the newer one"
-        )

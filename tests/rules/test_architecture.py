@@ -22,6 +22,7 @@ DOORS = {
     "sqlalchemy": (
         "feature_repo.engine",
         "feature_repo.tables",
+        "feature_repo.versions",
         "feature_repo.warehouse",
         "feature_repo.ingest",
         "feature_repo.ledger",
@@ -30,7 +31,7 @@ DOORS = {
         "feature_repo.survey",
         "feature_repo.rollups",
     ),
-    "alembic": ("feature_repo.warehouse",),
+    "alembic": ("feature_repo.versions",),
     "ray": ("training.fit", "training.tune", "training.datasets.batches"),
     "transformers": ("training.models", "training.methods"),
     "peft": ("training.models", "training.methods"),
