@@ -115,6 +115,7 @@ def likely(drawn: tuple[Any, Random]) -> Any:
     case, random = drawn
     for event in case.body if isinstance(case.body, list) else [case.body]:
         usual: dict[str, Any] = {
+            "event_id": f"fuzz-{random.randrange(10_000)}",
             "kind": random.choice(KINDS),
             "user_id": random.choice(["shopper-00001", "shopper-00002", "новый"]),
             "item_id": random.choice(["item-00003", "item-00004", None]),
