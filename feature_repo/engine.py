@@ -74,7 +74,7 @@ def _tell_of_a_full_disk(engine: sa.Engine) -> sa.Engine:
 def _open_postgres(address: sa.URL, wait_s: float) -> sa.Engine:
     options = {name: value for name, value in POSTGRES.items() if name not in address.query}
     if "options" in options:
-        options["options"] += f" -c lock_timeout={wait_s:.0f}s"
+        options["options"] += f" -c lock_timeout={1000 * wait_s:.0f}ms"
     # Writers must see what was committed while they waited for their lock, whatever the server's
     # default: a snapshot from before the wait would spend a budget twice.
     return sa.create_engine(

@@ -48,6 +48,9 @@ class Rows(Protocol):
     def incarnation(self) -> str:
         """What changes when the place was started anew or replaced; raises while it is down."""
 
+    def about(self) -> dict[str, str]:
+        """Its `name`, `version` and what it does when it is full (`eviction`)."""
+
 
 class PackedOnlineStoreConfig(FeastConfigBaseModel):
     """Where the rows lie: ``sqlite:///FILE`` (relative to the Feast repository) or ``redis://``."""

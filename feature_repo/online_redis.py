@@ -1,7 +1,7 @@
 """Packed online rows in Redis: one text value for each project, view and entity key.
 
 A value is its two stamps as digits, then the packed row. One of two backends behind ``online.py``,
-with the same five methods as ``online_sqlite.py``.
+with the same six methods as ``online_sqlite.py``.
 """
 
 from __future__ import annotations
@@ -94,6 +94,12 @@ class RedisRows:
         """The server's run id: a restart may have lost its last writes."""
         information: Any = self._redis.info("server")
         return str(information["run_id"])
+
+    def about(self) -> dict[str, str]:
+        """Its name and version, and what it does when it is full."""
+        information: Any = self._redis.info()
+        version, eviction = information["redis_version"], information["maxmemory_policy"]
+        return {"name": "Redis", "version": str(version), "eviction": str(eviction)}
 
     def _remove(self, prefix: str) -> None:
         """Walk through the database and unlink what begins with `prefix`: neither blocks others."""

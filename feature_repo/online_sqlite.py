@@ -1,6 +1,6 @@
 """Packed online rows in a SQLite file: one table for each project.
 
-One of two backends behind ``online.py``, with the same five methods as ``online_redis.py``.
+One of two backends behind ``online.py``, with the same six methods as ``online_redis.py``.
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ class SqliteRows:
         with self._connect() as connection:
             connection.execute("SELECT 1 FROM sqlite_schema")
         return str(self._path.stat().st_ino)
+
+    def about(self) -> dict[str, str]:
+        """Its name and version; a file evicts nothing."""
+        return {"name": "SQLite", "version": sqlite3.sqlite_version, "eviction": "noeviction"}
 
     def _begin(
         self, project: str, mode: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"

@@ -7,6 +7,7 @@ everywhere, and the clocks that can be that argument are here. Next: ``events.py
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,9 +31,15 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".nudge"), description="folder of everything this shop stores")
     data: Path | None = Field(None, description="folder of the public datasets")
-    warehouse_url: str | None = Field(None, description="SQLAlchemy URL; default: SQLite in home")
-    registry_url: str | None = Field(None, description="Feast registry; default: SQLite in home")
-    online_url: str | None = Field(None, description="redis:// or SQLite; default: SQLite in home")
+    warehouse_url: str | None = Field(
+        None, repr=False, description="SQLAlchemy URL; default: SQLite in home"
+    )
+    registry_url: str | None = Field(
+        None, repr=False, description="Feast registry; default: SQLite in home"
+    )
+    online_url: str | None = Field(
+        None, repr=False, description="redis:// or SQLite; default: SQLite in home"
+    )
     base_currency: str = Field("GBP", description="ISO 4217 code in which amounts are kept")
     history_length: int = Field(200, gt=0, le=2000, description="behaviours kept per shopper")
 
@@ -206,6 +213,12 @@ class FixedClock:
     def behind(self) -> int:
         """Always 0: nobody sets it back unseen."""
         return 0
+
+
+def without_password(url: str) -> str:
+    """`url`, or a text with it inside, as it may be shown."""
+    hidden = re.sub(r"(://[^:/@\s]*):[^/\s]*@", r"\1:***@", url)
+    return re.sub(r"(password=)[^&\s]*", r"\1***", hidden)
 
 
 def iso(moment: int) -> str:

@@ -28,6 +28,7 @@ from feature_repo.engine import (
     stream,
 )
 from feature_repo.events import EVENT_SCHEMA, known_at
+from feature_repo.server import Server, describe
 from feature_repo.tables import dead_letters, events, items, meta, metadata, users
 
 MAX_ITEMS = 2_000
@@ -59,6 +60,11 @@ class Warehouse:
         """
         with self.read() as connection:
             versions.check(connection)
+
+    def server(self) -> Server:
+        """What the database says of itself."""
+        with self.read() as connection:
+            return describe(connection)
 
     def alone(self, name: str) -> AbstractContextManager[None]:
         """Hold `name` in a ``with`` block; another process that wants it waits."""

@@ -35,7 +35,11 @@ class Shop:
     @property
     def env(self) -> dict[str, str]:
         """The environment of a subprocess that works on this shop."""
-        return shop_env(self.settings.home)
+        return shop_env(self.settings.home) | {
+            "NUDGE_WAREHOUSE_URL": self.settings.warehouse,
+            "NUDGE_REGISTRY_URL": self.settings.registry,
+            "NUDGE_ONLINE_URL": self.settings.online,
+        }
 
 
 def shop_env(home: Path) -> dict[str, str]:
@@ -108,22 +112,56 @@ def redis_url(redis) -> str:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory) -> Shop:
+def lived() -> tuple[object, object]:
+    """A simulated shop and the events of its 340 days."""
     import polars as pl
 
-    from feature_repo import publish
-    from feature_repo.ingest import ingest
-    from feature_repo.settings import DAY, Settings, SystemClock, microseconds
-    from feature_repo.warehouse import Warehouse
+    from feature_repo.settings import microseconds
     from feature_repo.world import World
 
-    settings = Settings(home=tmp_path_factory.mktemp("shop"))
-    warehouse = Warehouse(settings.warehouse)
-    warehouse.migrate()
     start_at = microseconds("2025-01-01T00:00:00")
     world = World(seed=7, num_shoppers=60, num_items=80, start_at=start_at)
-    frame = pl.concat([world.step() for _ in range(340)])
-    ingest(warehouse, frame, source="world", now=start_at + 400 * DAY)
+    return world, pl.concat([world.step() for _ in range(340)])
+
+
+@pytest.fixture(scope="session")
+def shop_on_files(tmp_path_factory, lived) -> Shop:
+    """The shop with everything in its home folder."""
+    from feature_repo.settings import Settings
+
+    return _build(Settings(home=tmp_path_factory.mktemp("shop")), *lived)
+
+
+@pytest.fixture(scope="session")
+def shop_on_servers(tmp_path_factory, lived, postgres, redis) -> Shop:
+    """The same shop with warehouse and registry on PostgreSQL and its online rows in Redis."""
+    from feature_repo.settings import Settings
+
+    url = postgres.database()
+    settings = Settings(
+        home=tmp_path_factory.mktemp("served"),
+        warehouse_url=url,
+        registry_url=url,
+        online_url=redis.database(),
+    )
+    return _build(settings, *lived)
+
+
+@pytest.fixture(scope="session")
+def shop(shop_on_files) -> Shop:
+    """The shop of every test that does not care where its rows are."""
+    return shop_on_files
+
+
+def _build(settings, world, frame) -> Shop:
+    from feature_repo import publish
+    from feature_repo.ingest import ingest
+    from feature_repo.settings import DAY, SystemClock
+    from feature_repo.warehouse import Warehouse
+
+    warehouse = Warehouse(settings.warehouse)
+    warehouse.migrate()
+    ingest(warehouse, frame, source="world", now=frame["received_at"].max() + DAY)
     publish.rollup(warehouse, settings)
     built = Shop(settings, warehouse, SystemClock(settings.home), world)
     run("feast", "apply", env=built.env)

@@ -21,3 +21,9 @@ def warehouse_url(request, tmp_path) -> str:
 def warehouse(warehouse_url) -> Warehouse:
     """An empty warehouse."""
     return Warehouse(warehouse_url)
+
+
+@pytest.fixture(scope="session", params=["files", "servers"])
+def shop(request):
+    """A shop in its home folder, and one on PostgreSQL and Redis."""
+    return request.getfixturevalue(f"shop_on_{request.param}")

@@ -21,6 +21,7 @@ DOORS = {
     "feast": ("feature_repo",),
     "sqlalchemy": (
         "feature_repo.engine",
+        "feature_repo.server",
         "feature_repo.tables",
         "feature_repo.versions",
         "feature_repo.warehouse",

@@ -37,6 +37,10 @@ print(json.dumps({"before": before, "receipt": receipt, "after": after, "known":
 
 @pytest.fixture(scope="module")
 def served(shop, make_model, tmp_path_factory):
+    return serve(shop, make_model, tmp_path_factory.mktemp("served"))
+
+
+def serve(shop, make_model, folder: Path) -> dict[str, str]:
     """The environment of a service over the shop, with a hand-made model."""
     from feature_repo.retrieval import schema, schema_hash
     from serving.promote import keep_campaign, save_policy
@@ -44,7 +48,6 @@ def served(shop, make_model, tmp_path_factory):
 
     services = ("shopper", "item")
     registered = {name: schema(name, shop.settings) for name in services}
-    folder = tmp_path_factory.mktemp("served")
     make_model(folder / "model", registered)
     save_policy(folder / "policy", Threshold(), shop.clock.now())
     keep_campaign(shop.settings, "default", {})
@@ -68,10 +71,18 @@ def python(code: str, *arguments: str, env: dict[str, str]) -> subprocess.Comple
 
 
 def test_one_process_serves_a_real_shop_without_any_training_library(shop, served):
+    check_answers(answers_of_one_process(shop, served))
+
+
+def answers_of_one_process(shop, served: dict[str, str]) -> dict:
     user = shop.warehouse.events(kinds=["purchase"])["user_id"][-1]
     done = python(SERVE_ONE, user, env=served)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check_answers(found: dict) -> None:
+    """The service answered, and an event changed the next answer, which names its outcome."""
     assert found["heavy"] == []
     assert found["ready"]["num_items"] > 40
     assert found["receipt"]["accepted"] == 1
