@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     def registry(self) -> str:
         """SQLAlchemy URL of the Feast registry: SQLite or PostgreSQL."""
         url = self.registry_url or f"sqlite:///{self.home.resolve() / 'registry.db'}"
-        # The short name that other tools use; SQLAlchemy knows the long one only.
-        return url.replace("postgres://", "postgresql://", 1) if url[:11] == "postgres://" else url
+        # Feast wants the driver named, and would rather not guess it.
+        return re.sub("^postgres(ql)?://", "postgresql+psycopg://", url)
 
     @property
     def offline_path(self) -> Path:

@@ -22,9 +22,9 @@ if [ -z "${NUDGE_ONLINE_URL:-}" ] || [ "$NUDGE_ONLINE_URL" = "${_NUDGE_DERIVED_O
     export NUDGE_ONLINE_URL="sqlite:///$NUDGE_HOME/online.db"
     export _NUDGE_DERIVED_ONLINE_URL="$NUDGE_ONLINE_URL"
 fi
-# SQLAlchemy, which Feast hands the registry's address, knows PostgreSQL by its long name only.
+# Feast wants the driver named, and would rather not guess it.
 case "$NUDGE_REGISTRY_URL" in
-    postgres://*) NUDGE_REGISTRY_URL="postgresql://${NUDGE_REGISTRY_URL#postgres://}" ;;
+    postgres://* | postgresql://*) NUDGE_REGISTRY_URL="postgresql+psycopg://${NUDGE_REGISTRY_URL#*://}" ;;
 esac
 export NUDGE_HISTORY_LENGTH="${NUDGE_HISTORY_LENGTH:-200}"
 

@@ -41,7 +41,7 @@ def test_a_relative_home_is_made_absolute(tmp_path):
 
 def test_what_was_set_stays(tmp_path):
     given = {
-        "NUDGE_REGISTRY_URL": "postgresql://shop/registry",
+        "NUDGE_REGISTRY_URL": "postgresql+psycopg://shop/registry",
         "NUDGE_ONLINE_URL": "redis://:word@shop:6379/3",
         "BENTOML_HOME": str(tmp_path / "models"),
         "NUDGE_HISTORY_LENGTH": "50",
@@ -51,9 +51,10 @@ def test_what_was_set_stays(tmp_path):
     assert {name: found[name] for name in given} == given
 
 
-def test_the_short_name_of_postgresql_becomes_the_one_that_feast_takes(tmp_path):
-    found = after(tmp_path, ENTER, NUDGE_REGISTRY_URL="postgres://user:word@shop/registry")
-    assert found["NUDGE_REGISTRY_URL"] == "postgresql://user:word@shop/registry"
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_a_registry_on_postgresql_gets_the_driver_that_feast_wants_named(tmp_path, scheme):
+    found = after(tmp_path, ENTER, NUDGE_REGISTRY_URL=f"{scheme}://user:word@shop/registry")
+    assert found["NUDGE_REGISTRY_URL"] == "postgresql+psycopg://user:word@shop/registry"
 
 
 def test_another_home_takes_its_stores_along(tmp_path):
