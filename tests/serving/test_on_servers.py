@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from feature_repo.ledger import Ledger
+from tests.conftest import run
 from tests.serving.test_process import ROOT, answers_of_one_process, check_answers, serve
 
 DECIDE_MANY = """
@@ -64,12 +64,13 @@ def test_two_processes_never_spend_more_than_the_budget(shop_on_servers, served)
     assert Ledger(shop.warehouse).spent_micros("default", shop.clock.now()) == 3 * COUPON
 
 
-def test_plain_feast_works_on_the_same_stores_beside_a_service(shop_on_servers, tmp_path):
-    from tests.conftest import run
+def test_plain_feast_materializes_beside_it_and_both_reads_agree(shop_on_servers):
+    from feature_repo import publish
 
     shop = shop_on_servers
-    assert "No changes" in run("feast", "plan", env=shop.env, cwd=Path(ROOT) / "feature_repo")
+    publish.rollup(shop.warehouse, shop.settings)
     start, end = "2025-01-01T00:00:00", "2025-12-31T00:00:00"
-    run("feast", "materialize", start, end, "--views", "user_state", env=shop.env)
+    command = ["feast", "materialize", start, end, "--views", "user_state"]
+    run(*command, env=shop.env, cwd=ROOT / "feature_repo")
     found = run(sys.executable, "-m", "feature_repo", "parity", env=shop.env)
     assert found.count(" 0 differences") == 2, found
