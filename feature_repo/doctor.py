@@ -95,7 +95,7 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     yield Finding("clock", behind_days < 30, found, cure)
     newest = max([span[1], *(decision.decided_at for decision in decided)])
     found = f"the newest event or decision is of {iso(newest)}"
-    cure = f"the clock ran back: `python -m feature_repo clock --set {iso(newest)[:19]}`"
+    cure = f"another clock made it: `python -m feature_repo clock --set {iso(newest)[:19]}`"
     yield Finding("clock runs on", now >= newest - 60 * SECOND, found, cure)
 
 

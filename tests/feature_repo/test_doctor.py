@@ -188,6 +188,12 @@ def test_a_clock_that_ran_back_is_named(home):
     assert "clock --set" in bad(home)["clock runs on"]
 
 
+def test_a_machine_whose_clock_was_set_back_is_named(home):
+    now = SystemClock(home.home).now()
+    (home.home / "clock.mark").write_text(f"0 {now + 3600 * 1_000_000}")
+    assert "clock.mark" in bad(home)["machine clock"]
+
+
 def test_a_clock_file_that_is_no_number_is_named_and_the_rest_is_told(home):
     (home.home / "clock").write_text("soon")
     cures = bad(home)
