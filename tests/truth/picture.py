@@ -57,24 +57,28 @@ def _shares(axes: Axes, found: Found) -> None:
     points = [spread([one.share("recall@10") for one in found[num, EPOCHS]]) for num in sizes]
     means, errors = np.array(points).T
     axes.errorbar(sizes, means, 2 * errors, color=MODEL_COLOUR, marker="o", ms=4, capsize=3)
-    axes.annotate("model", (sizes[-1], means[-1]), xytext=(6, 0), textcoords="offset points",
-                  color=MODEL_COLOUR, va="center")  # fmt: skip
+    labels = [("model", means[-1], MODEL_COLOUR)]
     for floor, colour in zip(FLOORS, FLOOR_COLOURS, strict=False):
         share = np.mean([one.share("recall@10", floor) for one in found[SHOPPERS, EPOCHS]])
-        axes.axhline(share, color=colour, lw=1, ls="--")
-        axes.annotate(floor.replace("_", " "), (sizes[0], share), xytext=(0, 3),
-                      textcoords="offset points", color=colour)  # fmt: skip
-    axes.axhline(1.0, color=INK, lw=1)
-    axes.annotate("what the true taste allows", (sizes[0], 1.0), xytext=(0, -11),
-                  textcoords="offset points", color=INK)  # fmt: skip
+        axes.hlines(share, sizes[0], sizes[-1], color=colour, lw=1, ls="--")
+        labels.append((floor.replace("_", " "), share, colour))
+    axes.hlines(1.0, sizes[0], sizes[-1], color=INK, lw=1)
+    labels.append(("what the true\ntaste allows", 1.0, INK))
+    lowest = 2.0
+    for text, share, colour in sorted(labels, key=lambda found: -found[1]):
+        lowest = min(share, lowest - 0.04)
+        axes.annotate(text, (sizes[-1], lowest), xytext=(9, 0), textcoords="offset points",
+                      color=colour, va="center")  # fmt: skip
     axes.set(
         xlabel="shoppers trained on",
         ylabel="recall@10, share of the oracle's",
         title="The next basket, by shoppers",
-        xticks=sizes,
-        xlim=(sizes[0] * 0.8, sizes[-1] * 1.2),
-        ylim=(0, 1.08),
+        xscale="log",
+        xlim=(sizes[0] * 0.85, sizes[-1] * 3.2),
+        ylim=(0.4, 1.05),
     )
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
 
 
 def lines(found: Found) -> Iterator[str]:

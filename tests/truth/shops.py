@@ -157,10 +157,12 @@ def train(
     return Fitted(network.eval(), dataset)
 
 
-def recipe(seed: int, epochs: int = 4, size: str = "tiny") -> Run:
-    """The ``shopper`` recipe with another seed and length."""
-    run = shopper(size)
-    return replace(run, seed=seed, optim=replace(run.optim, num_epochs=epochs))
+def recipe(seed: int, epochs: int = 4) -> Run:
+    """The ``shopper`` recipe: smallest network, whole history, another seed and length."""
+    run = shopper("tiny")
+    model = replace(run.model, max_history=200)
+    optim = replace(run.optim, num_epochs=epochs)
+    return replace(run, seed=seed, model=model, optim=optim)
 
 
 def ask_all(model: Fitted, truth: Truth | None = None) -> Answers:

@@ -24,7 +24,7 @@ from training.metrics.bootstrap import interval, replicates
 from training.metrics.probability import auc
 
 SEEDS = (1, 2, 3)
-PARTS = ((SHOPPERS, EPOCHS), (SHOPPERS, 2), (SHOPPERS, 1), (300, EPOCHS), (150, EPOCHS))
+PARTS = ((SHOPPERS, EPOCHS), (SHOPPERS, 2), (SHOPPERS, 1), (150, EPOCHS), (40, EPOCHS))
 PROBABILITY_FLOORS = ("recency", "logistic_rfm")
 RANKING_FLOORS = ("popularity", "personal_frequency", "last_items", "co_occurrence")
 
@@ -96,11 +96,14 @@ def test_the_ranking_reaches_most_of_what_the_true_taste_allows(best, metric):
             assert difference > 2 * error
 
 
+RETENTION = tuple(f"{head}/expected auc" for head in shops.HEADS)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("metric", ["recall@10", "ndcg@10", "leave_90d/expected auc"])
+@pytest.mark.parametrize("metric", ["recall@10", "ndcg@10", *RETENTION])
 def test_more_shoppers_help(measured, metric):
-    few, some, all_ = (measured[num, EPOCHS] for num in (150, 300, SHOPPERS))
+    few, some, all_ = (measured[num, EPOCHS] for num in (40, 150, SHOPPERS))
     for fewer, more in ((few, some), (some, all_)):
         difference, error = gain(more, fewer, metric)
         assert difference > -2 * error
@@ -110,14 +113,15 @@ def test_more_shoppers_help(measured, metric):
 
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
-@pytest.mark.parametrize("metric", ["recall@10", "ndcg@10"])
-def test_more_epochs_help(measured, metric):
+@pytest.mark.parametrize("metric", ["recall@10", "ndcg@10", *RETENTION])
+def test_more_epochs_help_and_never_harm(measured, metric):
     one, two, four = (measured[SHOPPERS, epochs] for epochs in (1, 2, EPOCHS))
     for fewer, more in ((one, two), (two, four)):
         difference, error = gain(more, fewer, metric)
-        assert difference > -2 * error
-    difference, error = gain(four, one, metric)
-    assert difference > 2 * error
+        assert difference > -2 * error - 0.001
+    if metric in RETENTION:
+        difference, error = gain(four, one, metric)
+        assert difference > error
 
 
 def test_a_small_shop_already_learns_what_its_truth_knows(tmp_path):
@@ -200,7 +204,8 @@ def noisy(seed: int) -> Reads:
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
 def test_a_column_of_noise_and_shuffled_labels_earn_nothing(tmp_path):
-    gains, shuffled = {"recall@10": [], "auc": []}, []
+    gains = {"recall@10": [], "auc": []}
+    learnt, of_nothing = [], []
     for seed in SEEDS:
         events, truth = shops.live(seed, 300, 150, 400)
         run = shops.recipe(seed)
@@ -210,27 +215,40 @@ def test_a_column_of_noise_and_shuffled_labels_earn_nothing(tmp_path):
             assert "noise" in noise.spec.user.names
             found = []
             for name, dataset in (("plain", plain), ("noise", noise)):
-                model = shops.train(dataset, run, tmp_path / f"{seed}-{name}")
-                said = shops.ask_all(model)
+                said = shops.ask_all(shops.train(dataset, run, tmp_path / f"{seed}-{name}"))
                 real = truth.heads(dataset, "everything")[:, 0]
                 score = said.probability[MODEL][:, 0]
                 recall = shops.ranking(said, "recall@10")[MODEL].mean()
                 found.append({"recall@10": recall, "auc": shops.expected_auc(score, real)})
+                if name == "plain":
+                    learnt.append(nats_earned(score, real))
             for metric, values in gains.items():
                 values.append(found[1][metric] - found[0][metric])
-            shuffled.append(auc_of_shuffled(plain, truth, seed, tmp_path / f"{seed}-shuffled"))
+            shuffle_labels(plain, seed)
+            said = shops.ask_all(shops.train(plain, run, tmp_path / f"{seed}-shuffled"))
+            of_nothing.append(nats_earned(said.probability[MODEL][:, 0], real))
     for metric, values in gains.items():
         difference, error = spread(values)
         print(f"noise column, {metric}: {difference:+.4f} ± {error:.4f}")
         assert difference < 2 * error + 0.002
         assert abs(difference) < 0.02
-    middle, error = spread(shuffled)
-    print(f"shuffled labels, AUC {middle:.3f} ± {error:.3f}")
-    assert abs(middle - 0.5) < max(3 * error, 0.05)
+    print(f"nats earned: real labels {spread(learnt)}, shuffled labels {spread(of_nothing)}")
+    assert min(learnt) > 0.2
+    assert max(of_nothing) < 0.02
 
 
-def auc_of_shuffled(dataset, truth, seed: int, out) -> float:
-    """The expected AUC of leaving after a training whose retention labels were dealt anew."""
+def nats_earned(chance: np.ndarray, real: np.ndarray) -> float:
+    """How much better than its own mean `chance` (n,) foretells draws of the `real` chances."""
+
+    def loss(p: np.ndarray) -> float:
+        p = np.clip(p, 1e-6, 1 - 1e-6)
+        return float(-(real * np.log(p) + (1 - real) * np.log(1 - p)).mean())
+
+    return loss(np.full(len(real), chance.mean())) - loss(chance)
+
+
+def shuffle_labels(dataset, seed: int) -> None:
+    """Deal the retention labels of training and validation anew, in memory."""
     rng = np.random.default_rng(seed)
     for split in ("train", "valid"):
         rows = shops.snapshots(dataset, split)
@@ -238,6 +256,3 @@ def auc_of_shuffled(dataset, truth, seed: int, out) -> float:
         label = np.array(found.label)
         label[rows] = label[rng.permutation(rows)]
         dataset._examples[split] = replace(found, label=label)
-    said = shops.ask_all(shops.train(dataset, shops.recipe(seed), out))
-    real = truth.heads(dataset, "everything")[:, 0]
-    return shops.expected_auc(said.probability[MODEL][:, 0], real)

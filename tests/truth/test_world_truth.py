@@ -96,6 +96,13 @@ def test_the_first_item_of_orders_follows_the_true_probabilities():
     assert np.mean(surprise) + np.mean([(p**2).sum() for p in past.values()]) > 2 / 40
 
 
+def test_all_shoppers_at_once_choose_as_each_alone(shop):
+    truth = shop.truth
+    together = truth.choice_probabilities()
+    for row in (0, 17, len(truth.users) - 1):
+        np.testing.assert_allclose(together[row], truth.next_item_probabilities(truth.users[row]))
+
+
 def test_clicks_follow_their_true_probabilities():
     world, clicks, probability = World(seed=6, num_shoppers=300, num_items=40), [], []
     for _ in range(25):
