@@ -20,7 +20,7 @@ from training.run import OptimConfig, Run
 from training.track import find_run
 
 NOW = 1_790_000_000_000_000
-SHORT = OptimConfig(num_epochs=2, max_positions=4096)
+SHORT = OptimConfig(num_epochs=2, max_positions=4096, min_batches=1)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,9 @@ from training.track import PlainRuntime, find_run, keep_as_latest, new_run
 RUN = Run(
     name="x",
     model=ModelConfig(width=16, num_layers=1, num_heads=1),
-    optim=OptimConfig(num_epochs=4, max_positions=600, learning_rate=5e-3, num_warmup_steps=3),
+    optim=OptimConfig(
+        num_epochs=4, max_positions=600, min_batches=1, learning_rate=5e-3, num_warmup_steps=3
+    ),
 )
 
 
@@ -58,6 +60,15 @@ def test_two_runs_of_one_seed_are_identical(dataset, trained, tmp_path):
 def test_another_seed_gives_other_weights(dataset, trained, tmp_path):
     other = go(replace(RUN, seed=1), dataset, tmp_path)
     assert not torch.equal(other["items.text.weight"], trained[0]["items.text.weight"])
+
+
+@pytest.mark.parametrize(("min_batches", "least", "most"), [(1, 1, 12), (40, 40, 120)])
+def test_an_epoch_of_few_examples_still_has_steps(dataset, tmp_path, min_batches, least, most):
+    optim = replace(RUN.optim, num_epochs=1, min_batches=min_batches)
+    go(replace(RUN, optim=optim), dataset, tmp_path)
+    history = json.loads((tmp_path / "history.jsonl").read_text().splitlines()[-1])
+    assert least <= history["step"] <= most
+    assert history["num_examples"] == len(dataset.examples("train"))
 
 
 class Killed(Exception):
