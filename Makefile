@@ -20,13 +20,15 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 # uv does not read pip's variable. It takes a local torch wheel from there; without one, the index's.
 FIND_LINKS := $(foreach place,$(PIP_FIND_LINKS),--find-links "$(place)")
 ENTER := . $(VENV)/bin/activate &&
+# Two processes, each with whole files: tests of one file may share what is dear to make.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 PYTHON_FILES := feature_repo training serving tests infra demo.py demo_stage.py
 
 demo: $(READY)
 	@$(ENTER) python demo.py $(ARGS)
 
 test: lint
-	@$(ENTER) python -m pytest -m "not long" $(ARGS)
+	@$(ENTER) python -m pytest -m "not long" $(SIDE_BY_SIDE) $(ARGS)
 
 test-long: $(READY)
 	@$(ENTER) python -m pytest -m long $(ARGS)

@@ -14,6 +14,7 @@ import pytest
 from tests import services
 
 ROOT = Path(__file__).parents[1]
+WAIT_LONGEST = ("test_ray_job.py", "test_readme.py")
 # A developer's own shop must not reach into the tests.
 for name in [name for name in os.environ if name.startswith("NUDGE_") and name != "NUDGE_DATA"]:
     del os.environ[name]
@@ -109,6 +110,11 @@ def postgres_url(postgres, migrated) -> Iterator[str]:
 def redis_url(redis) -> str:
     """URL of a Redis database that nobody used before."""
     return redis.database()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that mostly wait for servers come first, so that no process is left alone with one."""
+    items.sort(key=lambda item: item.path.name not in WAIT_LONGEST)
 
 
 @pytest.fixture(scope="session")
