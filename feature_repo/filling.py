@@ -32,8 +32,8 @@ def init() -> None:
 
 def import_(paths: Files, mapping: MappingName) -> None:
     """Read a shop's own files into the warehouse; safe to repeat, and goes on where it ended."""
-    from feature_repo.importers import import_files
-    from feature_repo.mapping_file import read_mappings
+    from feature_repo.importing.importers import import_files
+    from feature_repo.importing.mapping_file import read_mappings
     from feature_repo.warehouse import Warehouse
 
     settings = Settings()
@@ -55,8 +55,8 @@ def import_(paths: Files, mapping: MappingName) -> None:
 
 def validate(paths: Files, mapping: MappingName) -> None:
     """Show what an import would do; writes nothing. Ends with 1 when no row would be accepted."""
-    from feature_repo.mapping_file import read_mappings
-    from feature_repo.validate import validate as look
+    from feature_repo.importing.mapping_file import read_mappings
+    from feature_repo.importing.validate import validate as look
 
     with show.plainly(), show.bar() as progress:
         task = progress.add_task("validate", total=None)
@@ -78,7 +78,7 @@ def autofeature(
     force: Annotated[bool, typer.Option("--force", help="replace that file")] = False,
 ) -> None:
     """Propose a mapping from the names and values of a file's columns."""
-    from feature_repo.proposal import propose
+    from feature_repo.proposing.proposal import propose
 
     with show.plainly():
         if output.exists() and not force:

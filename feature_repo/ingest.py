@@ -1,7 +1,8 @@
 """Events into the warehouse: once, whatever is sent twice, late or out of order.
 
 ``read == accepted + duplicates + rejected`` holds for every report. A rejected row is kept raw as
-a dead letter with its reason. Next: ``importers.py`` for files, ``publish.py`` for the live way.
+a dead letter with its reason. Next: ``importing/importers.py`` for files,
+``publish.py`` for the live way.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from rich.table import Table
 from feature_repo.settings import iso
 
 if TYPE_CHECKING:
+    from feature_repo.importing.validate import Validation
     from feature_repo.ingest import Report
-    from feature_repo.proposal import Proposal
-    from feature_repo.validate import Validation
+    from feature_repo.proposing.proposal import Proposal
 
 MAX_EXAMPLE_LENGTH = 300
 console = Console()

@@ -13,9 +13,9 @@ from pathlib import Path
 import polars as pl
 
 from feature_repo.events import EVENT_SCHEMA
-from feature_repo.importers import import_files
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping_file import read_mapping
 from feature_repo.ingest import ingest
-from feature_repo.mapping_file import read_mapping
 from feature_repo.settings import SECOND
 from feature_repo.warehouse import Warehouse
 

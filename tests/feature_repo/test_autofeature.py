@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from feature_repo.__main__ import app
-from feature_repo.importers import import_files
-from feature_repo.mapping_file import parse_mappings, read_mapping
-from feature_repo.proposal import propose
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping_file import parse_mappings, read_mapping
+from feature_repo.importing.validate import validate
+from feature_repo.proposing.proposal import propose
 from feature_repo.settings import iso, microseconds
-from feature_repo.validate import validate
 from feature_repo.warehouse import Warehouse
 
 DATA = Path(os.environ.get("NUDGE_DATA", Path(__file__).parents[3] / "shared" / "data"))

@@ -17,8 +17,8 @@ START = 1_600_000_000
 IMPORT = """
 import resource, sys
 from pathlib import Path
-from feature_repo.importers import import_files
-from feature_repo.mapping import Mapping
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping import Mapping
 from feature_repo.warehouse import Warehouse
 folder = Path(sys.argv[1])
 warehouse = Warehouse(f"sqlite:///{folder}/shop.db")

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.columns import moments, money
-from feature_repo.importers import convert, import_files
-from feature_repo.mapping import Mapping, Rule
-from feature_repo.mapping_file import read_mapping
-from feature_repo.returns import match_returns
+from feature_repo.importing.columns import moments, money
+from feature_repo.importing.importers import convert, import_files
+from feature_repo.importing.mapping import Mapping, Rule
+from feature_repo.importing.mapping_file import read_mapping
+from feature_repo.importing.returns import match_returns
 from feature_repo.settings import iso, microseconds
 
 ROOT = Path(__file__).parents[2]

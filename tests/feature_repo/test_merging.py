@@ -6,8 +6,8 @@ from itertools import permutations
 
 import pytest
 
-from feature_repo.importers import import_files
-from feature_repo.mapping_file import read_mappings
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping_file import read_mappings
 from feature_repo.settings import microseconds
 from feature_repo.tables import event_sources
 from feature_repo.warehouse import Warehouse

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from feature_repo import publish
-from feature_repo.importers import import_files
-from feature_repo.mapping_file import parse_mappings
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping_file import parse_mappings
 from feature_repo.parity import compare
 from feature_repo.settings import DAY, Settings, SystemClock, microseconds
 from feature_repo.warehouse import Warehouse

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_repo.importers import import_files
-from feature_repo.mapping import Mapping
-from feature_repo.readers import columns_of, files_of, read
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping import Mapping
+from feature_repo.importing.readers import columns_of, files_of, read
+from feature_repo.importing.text_files import Layout, sniff
 from feature_repo.settings import microseconds
-from feature_repo.text_files import Layout, sniff
 from feature_repo.warehouse import Warehouse
 
 NOW = microseconds("2026-01-01T00:00:00")

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from feature_repo import importers
-from feature_repo.importers import import_files
-from feature_repo.mapping_file import parse_mappings
+from feature_repo.importing import importers
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping_file import parse_mappings
 from feature_repo.settings import microseconds
 from feature_repo.warehouse import Warehouse
 

@@ -10,11 +10,11 @@ import hashlib
 
 import polars as pl
 
-from feature_repo.attributes import ItemColumns, UserColumns
-from feature_repo.columns import UNREADABLE_PRICE, moments, money, pieces, unit_prices
-from feature_repo.columns import convert as convert_money
 from feature_repo.events import EVENT_SCHEMA, MAX_ID_LENGTH, MAX_PRICE_MICROS, MAX_TEXT_LENGTH
-from feature_repo.mapping import Mapping
+from feature_repo.importing.attributes import ItemColumns, UserColumns
+from feature_repo.importing.columns import UNREADABLE_PRICE, moments, money, pieces, unit_prices
+from feature_repo.importing.columns import convert as convert_money
+from feature_repo.importing.mapping import Mapping
 from feature_repo.settings import SECOND
 
 TEXTS = ("user_id", "item_id", "order_id", "currency", "text", "decision_id")

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_repo.convert import convert, said, unnameable
 from feature_repo.events import EVENT_SCHEMA
+from feature_repo.importing.convert import convert, said, unnameable
+from feature_repo.importing.mapping import Mapping
+from feature_repo.importing.readers import CHUNK_ROWS, Chunk, files_of, read
+from feature_repo.importing.resume import Progress
+from feature_repo.importing.returns import match_returns
+from feature_repo.importing.survey import BOUGHT, survey
+from feature_repo.importing.text_files import BLOCK_BYTES
 from feature_repo.ingest import Report, ingest
-from feature_repo.mapping import Mapping
 from feature_repo.merging import merge
-from feature_repo.readers import CHUNK_ROWS, Chunk, files_of, read
-from feature_repo.resume import Progress
-from feature_repo.returns import match_returns
-from feature_repo.survey import BOUGHT, survey
-from feature_repo.text_files import BLOCK_BYTES
 from feature_repo.warehouse import Warehouse
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from feature_repo.autofeature import NEGATIVE, Guess
+from feature_repo.proposing.autofeature import NEGATIVE, Guess
 
 SIGNS = {"€": "EUR", "£": "GBP", "¥": "CNY", "₽": "RUB", "₩": "KRW", "₹": "INR", "元": "CNY"}
 DEFAULT_CURRENCY = "GBP"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_repo.profiles import Profile
-from feature_repo.readers import columns_of, format_of, list_paths, read
-from feature_repo.roles import likeness
-from feature_repo.text_files import CsvHead, Layout
+from feature_repo.importing.readers import columns_of, format_of, list_paths, read
+from feature_repo.importing.text_files import CsvHead, Layout
+from feature_repo.proposing.profiles import Profile
+from feature_repo.proposing.roles import likeness
 
 SAMPLE_ROWS = 20_000
 MAX_COLUMNS = 2_000

@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from feature_repo.importing.mapping import Mapping
 from feature_repo.ingest import Report
-from feature_repo.mapping import Mapping
 from feature_repo.tables import imported_files
 from feature_repo.warehouse import Warehouse
 

@@ -15,8 +15,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 
-from feature_repo.nested import Unnest, deep_column, leaves
-from feature_repo.text_files import (
+from feature_repo.importing.nested import Unnest, deep_column, leaves
+from feature_repo.importing.text_files import (
     BLOCK_BYTES,
     COMPRESSIONS,
     CsvHead,

@@ -15,7 +15,7 @@ from statistics import median
 
 import polars as pl
 
-from feature_repo.columns import moments, plain
+from feature_repo.importing.columns import moments, plain
 
 NUM_TRIED = 400
 """Distinct values of a column that are tried in every format."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from feature_repo.importers import import_files
+from feature_repo.importing.importers import import_files
+from feature_repo.importing.mapping import Mapping
+from feature_repo.importing.survey import Survey, examples, survey
 from feature_repo.ingest import Report
-from feature_repo.mapping import Mapping
-from feature_repo.survey import Survey, examples, survey
 from feature_repo.warehouse import Warehouse
 
 NUM_EXAMPLES = 3

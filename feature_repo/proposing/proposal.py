@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from feature_repo.amounts import (
+from feature_repo.importing.mapping_file import parse_mappings
+from feature_repo.proposing.amounts import (
     base_currency,
     currency_codes,
     decimal_mark,
@@ -20,9 +21,8 @@ from feature_repo.amounts import (
     time_keys,
     time_notes,
 )
-from feature_repo.autofeature import Guess, guesses, relative_times
-from feature_repo.mapping_file import parse_mappings
-from feature_repo.roles import likeness
+from feature_repo.proposing.autofeature import Guess, guesses, relative_times
+from feature_repo.proposing.roles import likeness
 
 _FIELDS = ("item_id", "order_id", "kind", "quantity", "price", "amount", "currency", "text")
 

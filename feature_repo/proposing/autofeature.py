@@ -13,11 +13,11 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_repo.profiles import Profile, TimeGuess
-from feature_repo.readers import columns_of, files_of
-from feature_repo.roles import RELATIVE, ROLES, kind_of, likeness, plain_name
-from feature_repo.samples import layout_of, sample_of
-from feature_repo.text_files import Layout
+from feature_repo.importing.readers import columns_of, files_of
+from feature_repo.importing.text_files import Layout
+from feature_repo.proposing.profiles import Profile, TimeGuess
+from feature_repo.proposing.roles import RELATIVE, ROLES, kind_of, likeness, plain_name
+from feature_repo.proposing.samples import layout_of, sample_of
 
 MAX_KINDS = 60
 NEGATIVE = r"[-−(].*"

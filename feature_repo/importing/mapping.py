@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from feature_repo.attributes import ItemColumns, UserColumns
 from feature_repo.events import EVENT_SCHEMA, KINDS, REJECT_REASONS
-from feature_repo.text_files import Layout
+from feature_repo.importing.attributes import ItemColumns, UserColumns
+from feature_repo.importing.text_files import Layout
 
 FIELDS = (*(name for name in EVENT_SCHEMA if "price" not in name), "price", "amount")
 CONSTANTS = ("item_id", "order_id", "currency", "text", "decision_id")

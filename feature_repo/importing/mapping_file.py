@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from feature_repo.attributes import ItemColumns, UserColumns
-from feature_repo.mapping import Mapping, Rule
-from feature_repo.text_files import Layout
+from feature_repo.importing.attributes import ItemColumns, UserColumns
+from feature_repo.importing.mapping import Mapping, Rule
+from feature_repo.importing.text_files import Layout
 
 SHIPPED = Path(__file__).parent / "mappings"
 _LAYOUT = ("encoding", "separator", "each")
