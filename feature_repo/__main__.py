@@ -140,10 +140,12 @@ def clock(
     settings = Settings()
     shop = SystemClock(settings.home)
     if last and at is not None:
-        raise typer.BadParameter("give --last or --set, not both")
+        raise typer.BadParameter("--last and --set are two moments; give one of them")
     span = Warehouse(settings.warehouse).span() if last else None
     if last and span is None:
-        raise typer.BadParameter("the warehouse has no events, so there is no last minute")
+        raise typer.BadParameter(
+            "the warehouse has no last event; import or simulate some first, or give --set"
+        )
     try:
         if span is not None:
             shop.move_to(span[1] + 60_000_000)

@@ -38,9 +38,12 @@ class Decision:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS_OF_ANSWER:
-            raise ValueError(f"decision kind is {self.kind!r}, must be one of {KINDS_OF_ANSWER}")
+            raise ValueError(f"decision kind is {self.kind!r}; it must be one of {KINDS_OF_ANSWER}")
         if self.cost_micros < 0:
-            raise ValueError(f"decision {self.decision_id!r}: cost_micros is {self.cost_micros}")
+            raise ValueError(
+                f"decision {self.decision_id!r}: cost_micros is {self.cost_micros}; "
+                "it must be at least 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +61,15 @@ class Campaign:
     def __post_init__(self) -> None:
         for name in ("daily_budget_micros", "cap_num", "cap_days"):
             if getattr(self, name) < 0:
-                raise ValueError(f"campaign {self.campaign_id!r}: {name} is {getattr(self, name)}")
+                raise ValueError(
+                    f"campaign {self.campaign_id!r}: {name} is {getattr(self, name)}; "
+                    "it must be at least 0"
+                )
         for action, cost in self.cost_micros.items():
             if cost < 0:
-                raise ValueError(f"campaign {self.campaign_id!r}: {action} costs {cost}")
+                raise ValueError(
+                    f"campaign {self.campaign_id!r}: {action} costs {cost}; it must be at least 0"
+                )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -161,5 +161,5 @@ def _open(settings: Settings) -> Warehouse:
     warehouse = Warehouse(settings.warehouse)
     path = warehouse.engine.url.database
     if warehouse.engine.dialect.name == "sqlite" and path and not Path(path).exists():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(f"there is no file {path}; run `python -m feature_repo init`")
     return warehouse

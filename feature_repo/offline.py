@@ -238,7 +238,9 @@ def _moments(column: pd.Series) -> Ints:
     """The spine's times in microseconds, rounded down; without a zone they are UTC."""
     times = pd.to_datetime(column, utc=True)
     if times.isna().any():
-        raise ValueError(f"entity_df has {int(times.isna().sum())} null in {column.name!r}")
+        raise ValueError(
+            f"entity_df has {int(times.isna().sum())} null in {column.name!r}; drop them"
+        )
     return times.dt.floor("us").dt.as_unit("us").astype("int64").to_numpy()
 
 

@@ -185,7 +185,7 @@ def open_rows(url: str, folder: Path | None = None) -> Rows:
         return SqliteRows((folder or Path()) / place.removeprefix("/"))
     begins = repr(scheme) if separator else "no scheme"
     raise ValueError(
-        f"the online store's url begins with {begins}: set NUDGE_ONLINE_URL to "
+        f"the online store's url begins with {begins}; set NUDGE_ONLINE_URL to "
         "redis://HOST:PORT/NUMBER, rediss://... or sqlite:////FOLDER/FILE, or activate .venv"
     )
 

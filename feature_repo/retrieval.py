@@ -216,9 +216,11 @@ def _historical(store: FeatureStore, keys: Any, references: list[str]) -> pl.Dat
 def _check_spine(spine: pl.DataFrame, key: str) -> None:
     for column in (key, "event_timestamp"):
         if column not in spine.columns:
-            raise ValueError(f"the spine has no column {column!r}, only {spine.columns}")
+            raise ValueError(f"the spine has no column {column!r}; it has {spine.columns}")
         if spine[column].null_count():
-            raise ValueError(f"the spine has {spine[column].null_count()} null in {column!r}")
+            raise ValueError(
+                f"the spine has {spine[column].null_count()} null in {column!r}; drop them"
+            )
 
 
 def _numeric(columns: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def outcomes(
     ledger = Ledger(Warehouse(Settings().warehouse))
     chosen = ledger.decisions(limit=limit) if decision is None else [ledger.get(decision)]
     if chosen == [None]:
-        raise typer.BadParameter(f"the ledger holds no decision {decision!r}")
+        raise typer.BadParameter(f"the ledger holds no decision {decision!r}; check the id")
     found = [(made, ledger.outcomes(made.decision_id)) for made in chosen if made is not None]
     lines = [(made, came) for made, came in found if came or decision is not None]
     _print_outcomes(lines)
@@ -116,7 +116,9 @@ def _numbers(pairs: Sequence[str]) -> dict[str, float]:
         try:
             numbers[name] = float(number)
         except ValueError as error:
-            raise ValueError(f"--policy {pair!r} is not of the form epsilon=0.05") from error
+            raise ValueError(
+                f"--policy {pair!r} is no setting; write it as epsilon=0.05"
+            ) from error
     return numbers
 
 

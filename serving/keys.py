@@ -44,7 +44,7 @@ class Key:
 
     def __post_init__(self) -> None:
         if self.scope not in SCOPES:
-            raise ValueError(f"scope is {self.scope!r}, must be one of {', '.join(SCOPES)}")
+            raise ValueError(f"scope is {self.scope!r}; it must be one of {', '.join(SCOPES)}")
 
     def allows(self, scope: str) -> bool:
         """Whether this key's scope includes `scope`."""
@@ -70,9 +70,9 @@ def make(
 ) -> tuple[Key, str]:
     """Add a key to the file; gives its record and the key itself, which is kept nowhere."""
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise ValueError(f"name is {name!r}, must be 1 to 100 printable characters")
+        raise ValueError(f"name is {name!r}; it must be 1 to 100 printable characters")
     if expires_days is not None and expires_days <= 0:
-        raise ValueError(f"expires_days is {expires_days}, must be above 0")
+        raise ValueError(f"expires_days is {expires_days}; it must be above 0")
     kept = read(path)
     if any(key.name == name and key.is_live(now) for key in kept.values()):
         raise ValueError(f"there is a live key of the name {name!r}; revoke it or take another")

@@ -61,13 +61,13 @@ def check_schema(model: Bundle, settings: Settings) -> None:
             }
     except Exception as error:
         raise RefusedToStart(
-            f"the warehouse or the registry cannot be used: {error}. Both are needed to start"
+            f"the warehouse or the registry cannot be used: {error}; both are needed to start"
         ) from error
     for service, trained in model.manifest["schema"].items():
         if difference := first_difference(trained, registered[service]):
             raise RefusedToStart(
                 f"feature service {service!r} is not what model {model.name} {model.version} was "
-                f"trained on: {difference}. Run `feast apply` with the definitions of that model, "
+                f"trained on: {difference}; run `feast apply` with the definitions of that model, "
                 "or fit and promote a model on these"
             )
 

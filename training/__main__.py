@@ -109,7 +109,7 @@ def _history(folder: Path) -> list[dict[str, float]]:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise typer.BadParameter(f"--set takes name=value, not {text!r}")
+        raise typer.BadParameter(f"--set {text!r} is no setting; write it as optim.num_epochs=3")
     return name, value
 
 

@@ -109,7 +109,7 @@ class Bundle:
         if kind not in KEYS:
             raise ValueError(f"bundle kind is {kind!r}; choose one of {', '.join(KEYS)}")
         if missing := [key for key in KEYS[kind] if key not in content]:
-            raise ValueError(f"a bundle of kind {kind!r} needs {', '.join(missing)}")
+            raise ValueError(f"a bundle of kind {kind!r} lacks {', '.join(missing)}; give them")
         folder.mkdir(parents=True, exist_ok=True)
         save_file({key: np.asarray(w, order="C") for key, w in weights.items()}, folder / WEIGHTS)
         (folder / CARD).write_text(card, encoding="utf-8")

@@ -41,7 +41,7 @@ class Calendar:
         if not self.train_end <= self.valid_end < self.test_end:
             raise ValueError(
                 f"calendar: train_end {self.train_end} <= valid_end {self.valid_end} < test_end "
-                f"{self.test_end} does not hold"
+                f"{self.test_end} does not hold; order the three"
             )
         check_positive(self, "horizon_days", "snapshot_every_days")
 

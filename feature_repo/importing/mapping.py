@@ -46,18 +46,26 @@ class Rule:
 
     def __post_init__(self) -> None:
         if (self.matches is None) == (self.values is None):
-            raise ValueError(f"a rule on {self.column!r} needs either `matches` or `values`")
+            raise ValueError(
+                f"a rule on {self.column!r} needs one of `matches` or `values`; give that"
+            )
         if (self.kind is None) == (self.reason is None):
-            raise ValueError(f"a rule on {self.column!r} needs either a `kind` or a `reason`")
+            raise ValueError(
+                f"a rule on {self.column!r} needs one of a `kind` or a `reason`; give that"
+            )
         for kind in (self.kind, self.unless_kind):
             if kind is not None and kind not in KINDS:
-                raise ValueError(f"kind {kind!r} is none of {KINDS}")
+                raise ValueError(f"kind {kind!r} is unknown; write one of {KINDS}")
         if self.reason is not None and self.reason not in REJECT_REASONS:
-            raise ValueError(f"reason {self.reason!r} is none of {tuple(REJECT_REASONS)}")
+            raise ValueError(
+                f"reason {self.reason!r} is unknown; write one of {tuple(REJECT_REASONS)}"
+            )
         try:
             pl.Series([""]).to_frame("x").select(pl.col("x").str.contains(self.matches or ""))
         except pl.exceptions.ComputeError as error:
-            raise ValueError(f"matches = {self.matches!r} is no regular expression") from error
+            raise ValueError(
+                f"matches = {self.matches!r} is no regular expression; mend it or use `values`"
+            ) from error
 
     def holds(self) -> pl.Expr:
         """The rule as an expression over the source's columns, never null."""
@@ -113,7 +121,10 @@ class Mapping:
             self._check_rates()
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, OSError) as error:
-            raise ValueError(f"mapping {self.name}: zone {self.zone!r} is unknown") from error
+            raise ValueError(
+                f"mapping {self.name}: zone {self.zone!r} is unknown; "
+                "write an IANA name such as Europe/Berlin"
+            ) from error
         except ValueError as error:
             raise ValueError(f"mapping {self.name}: {error}") from error
 
@@ -121,15 +132,17 @@ class Mapping:
         choices = {"holds": HOLDS, "orders": ("line", "day"), "decimal": (None, ".", ",")}
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, must be one of {list(known)}")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; it must be one of {list(known)}"
+                )
         if self.default_kind not in KINDS:
-            raise ValueError(f"kind {self.default_kind!r} is none of {KINDS}")
+            raise ValueError(f"kind {self.default_kind!r} is unknown; write one of {KINDS}")
         if not all(rule.kind for rule in self.kind_rules):
-            raise ValueError("a rule of [kind] gives no kind")
+            raise ValueError("a rule of [kind] gives no kind; add `kind = ...`")
         if not all(rule.reason for rule in self.reject_rules):
-            raise ValueError("a rule of [[rejects]] names no reason")
+            raise ValueError("a rule of [[rejects]] names no reason; add `reason = ...`")
         if self.lag_seconds < 0:
-            raise ValueError(f"lag_seconds is {self.lag_seconds}, must be at least 0")
+            raise ValueError(f"lag_seconds is {self.lag_seconds}; it must be at least 0")
         if unknown := sorted(set(self.event_key) - set(KEY_FIELDS)):
             raise ValueError(f"event_key names {unknown}; known: {KEY_FIELDS}")
 
@@ -139,9 +152,11 @@ class Mapping:
         if unknown := sorted(set(self.constants) - set(CONSTANTS)):
             raise ValueError(f"[constants] names {unknown}; known: {CONSTANTS}")
         if twice := sorted(set(self.constants) & set(self.columns)):
-            raise ValueError(f"{twice} stand in [columns] and in [constants]")
+            raise ValueError(f"{twice} stand in [columns] and in [constants]; name each once")
         if {"price", "amount"} <= set(self.columns):
-            raise ValueError("[columns] gives a price of one piece and an amount of the line; one")
+            raise ValueError(
+                "[columns] gives a price of one piece and an amount of the line; map one of them"
+            )
         for needed in HOLDS[self.holds]:
             if needed not in self.columns:
                 raise ValueError(f"[columns] has no {needed}; map a column")
@@ -154,7 +169,9 @@ class Mapping:
                 raise ValueError(f"[rates] {code} cannot be {rate}; the base currency's rate is 1")
         for code in (self.base_currency, *self.rates):
             if not re.fullmatch("[A-Z]{3}", code):
-                raise ValueError(f"currency {code!r} is not written in three capitals (ISO 4217)")
+                raise ValueError(
+                    f"currency {code!r} is unknown; write its three capitals (ISO 4217)"
+                )
 
     @property
     def all_rates(self) -> dict[str, str]:

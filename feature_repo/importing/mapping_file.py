@@ -37,7 +37,7 @@ def read_mapping(name: str | Path) -> Mapping:
     """
     first, *more = read_mappings(name)
     if more:
-        raise ValueError(f"{name} maps {1 + len(more)} sources, not one")
+        raise ValueError(f"{name} maps {1 + len(more)} sources; give a mapping of one")
     return first
 
 
@@ -70,7 +70,7 @@ def parse_mappings(text: str, stem: str) -> tuple[Mapping, ...]:
     try:
         return _mappings(tomllib.loads(text), stem)
     except (TypeError, AttributeError) as error:
-        raise ValueError(f"a value is of a kind that does not belong there ({error})") from error
+        raise ValueError(f"a value is of the wrong kind ({error}); see the example") from error
 
 
 def _mappings(table: dict[str, Any], stem: str) -> tuple[Mapping, ...]:
@@ -81,13 +81,13 @@ def _mappings(table: dict[str, Any], stem: str) -> tuple[Mapping, ...]:
     if sources is None:
         return (_mapping(shared, stem),)
     if not sources or not all("name" in source for source in sources):
-        raise ValueError("each of [[sources]] needs a name")
+        raise ValueError("one of [[sources]] has no name; add `name = ...`")
     names = [source["name"] for source in sources]
     if len(set(names)) < len(names):
-        raise ValueError(f"two of [[sources]] have one name: {names}")
+        raise ValueError(f"two of [[sources]] have one name, {names}; rename one")
     found = tuple(_mapping(shared | source, stem) for source in sources)
     if len({source.base_currency for source in found}) > 1:
-        raise ValueError("all [[sources]] need the same base_currency")
+        raise ValueError("[[sources]] differ in base_currency; write one above them")
     return found
 
 
@@ -96,7 +96,7 @@ def _mapping(table: dict[str, Any], stem: str) -> Mapping:
     _refuse_unknown(table, _KEYS)
     for needed in ("base_currency", "columns"):
         if needed not in table:
-            raise ValueError(f"{needed} is missing")
+            raise ValueError(f"{needed} is missing; add it")
     kind = table.get("kind", {})
     _refuse_unknown(kind, ("default", "rules"))
     layout = {key: table[key] for key in _LAYOUT if key in table}
@@ -126,7 +126,7 @@ def _sources(name: str, found: Any) -> str | tuple[str, ...]:
 def _texts(table: dict[str, Any], key: str) -> tuple[str, ...]:
     found = table.get(key, [])
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise ValueError(f"{key} is {found!r}, must be a list of texts")
+        raise ValueError(f"{key} is {found!r}; it must be a list of texts")
     return tuple(found)
 
 

@@ -63,7 +63,7 @@ class Unnest:
     def _objects(self, line: str) -> Iterator[dict[str, Any]]:
         whole = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
         if not isinstance(whole, dict):
-            raise TypeError(f"{type(whole).__name__} is no object")
+            raise TypeError(f"{type(whole).__name__} is no object; write one on each line")
         if self._each is None:
             yield whole
             return

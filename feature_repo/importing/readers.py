@@ -51,7 +51,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise ValueError(f"{path} does not exist")
+            raise ValueError(f"{path} does not exist; mend the path")
         if path.is_dir():
             below = [file for file in sorted(path.rglob("*")) if not _is_hidden(file, path)]
             files += [file for file in below if file.is_file() and format_of(file)]
@@ -61,7 +61,9 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
             known = ", ".join([*FORMATS, *COMPRESSIONS])
             raise ValueError(f"{path} is none of {known}; save or unpack it as one of these")
     if not files:
-        raise ValueError(f"no {', '.join(FORMATS)} file in {[str(path) for path in paths]}")
+        raise ValueError(
+            f"no {', '.join(FORMATS)} file in {[str(path) for path in paths]}; mend the path"
+        )
     return list(dict.fromkeys(files))
 
 

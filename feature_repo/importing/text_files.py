@@ -44,14 +44,16 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.separator is not None and len(self.separator) != 1:
-            raise ValueError(f"separator is {self.separator!r}, must be one character")
+            raise ValueError(f"separator is {self.separator!r}; it must be one character")
         if len(set(self.names)) < len(self.names):
-            raise ValueError(f"names gives a name twice: {list(self.names)}")
+            raise ValueError(f"names has one twice, {list(self.names)}; rename it")
         if self.encoding is not None:
             try:
                 codecs.lookup(self.encoding)
             except LookupError as error:
-                raise ValueError(f"encoding {self.encoding!r} is unknown") from error
+                raise ValueError(
+                    f"encoding {self.encoding!r} is unknown; try utf-8 or latin-1"
+                ) from error
 
 
 @contextmanager
@@ -65,7 +67,9 @@ def named(path: Path) -> Iterator[None]:
         said = " ".join(str(error).split())
         if "invalid UTF8" in said:
             raise ValueError(_encoding_fault(path, error)) from error
-        raise ValueError(f"{path} could not be read ({said or type(error).__name__})") from error
+        raise ValueError(
+            f"{path} could not be read ({said or type(error).__name__}); save or copy it again"
+        ) from error
 
 
 def _encoding_fault(path: Path, error: Exception) -> str:
@@ -102,7 +106,7 @@ class CsvHead:
         first = next((row for row in rows if any(name.strip() for name in row)), [])
         names = [name.strip() for name in first]
         if not names:
-            raise ValueError(f"{path} is empty: it has no first line of names")
+            raise ValueError(f"{path} is empty; leave it out, or write the first line of names")
         return cls(tuple(_unique(names)), separator, encoding, rows.line_num)
 
 
@@ -118,7 +122,7 @@ def head(path: Path, layout: Layout) -> tuple[str, str]:
         whole = len(content) < HEAD_BYTES
         text = codecs.getincrementaldecoder(encoding)().decode(content, final=whole)
     if "\0" in text:
-        raise ValueError(f"{path} could not be read as text: it holds NUL bytes, so it is binary")
+        raise ValueError(f"{path} holds NUL bytes, so it is no text; save it as CSV")
     return text.removeprefix("\ufeff"), encoding
 
 

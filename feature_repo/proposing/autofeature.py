@@ -80,7 +80,7 @@ def guesses(paths: Sequence[Path]) -> list[Guess]:
 def _look(path: Path, layout: Layout, names: tuple[str, ...], is_headless: bool) -> Guess:
     sample = sample_of(path, layout, names)
     if sample.is_empty():
-        raise ValueError(f"{path} has names of columns but no rows")
+        raise ValueError(f"{path} has names of columns but no rows; leave it out")
     profiles = {name: Profile.of(sample[name]) for name in names}
     guess = Guess(path, layout, profiles, sample, is_headless=is_headless)
     _find_time(guess)

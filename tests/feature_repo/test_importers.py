@@ -293,7 +293,7 @@ def test_a_mapping_may_give_constants_lists_of_codes_and_a_lag(warehouse, tmp_pa
         ("[rates]\nEUR = 0.85", "decimal text"),
         ('[rates]\nGBP = "2"', "base currency"),
         ('[[rejects]]\ncolumn = "a"\nmatches = "("\nreason = "service_code"', "regular"),
-        ('[[rejects]]\ncolumn = "a"\nmatches = "x"\nreason = "whim"', "'whim' is none of"),
+        ('[[rejects]]\ncolumn = "a"\nmatches = "x"\nreason = "whim"', "'whim' is unknown"),
         ('[[rejects]]\ncolumn = "a"\nreason = "service_code"', "`matches` or `values`"),
         ('[constants]\nprice = "1"', "price"),
         ("lag_seconds = -1", "lag_seconds is -1"),

@@ -173,11 +173,11 @@ def test_the_command_promotes_and_makes_the_campaign(store, settings, model, mon
 
 
 def test_the_command_shows_decisions_and_what_came_of_them(client, desk, monkeypatch):
-    from serving.__main__ import app
+    from serving.__main__ import app, console
 
     database = desk.warehouse.url
     monkeypatch.setenv("NUDGE_WAREHOUSE_URL", database)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 200)
     made = client.post("/recommend", json={"user_id": "bob"}).json()["decision_id"]
     assert "0 of 1 decisions shown" in CliRunner().invoke(app, ["outcomes"]).output
     event = {"event_id": "n1", "kind": "purchase", "user_id": "bob", "item_id": "cup"}

@@ -170,7 +170,7 @@ def _users(
     if num_blank:
         raise ValueError(
             f"the feature store knows no behaviour of {num_blank} of {len(frame)} shoppers before "
-            "their moments, and the warehouse does: run `python -m feature_repo rollup`"
+            "their moments, and the warehouse does; run `python -m feature_repo rollup`"
         )
     return frame
 

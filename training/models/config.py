@@ -28,7 +28,8 @@ class ModelConfig:
         )
         if self.width % self.num_heads:
             raise ValueError(
-                f"model: width {self.width} is no multiple of num_heads {self.num_heads}"
+                f"model: width {self.width} is no multiple of num_heads {self.num_heads}; "
+                "change one of them"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model: dropout is {self.dropout}; it must lie in [0, 1)")

@@ -59,7 +59,9 @@ class Threshold:
             raise ValueError(f"threshold needs the score {self.score!r}; there are {list(scores)}")
         score = np.asarray(scores[self.score], dtype=np.float64)
         if np.isnan(score).any():
-            raise ValueError(f"score {self.score!r} is NaN for {int(np.isnan(score).sum())} rows")
+            raise ValueError(
+                f"score {self.score!r} is NaN for {int(np.isnan(score).sum())} rows; leave them out"
+            )
         allowed = allowed_actions(context, len(score), len(self.actions))
         bounds = [self.reminder_threshold, self.coupon_threshold]
         preferred = np.searchsorted(bounds, score, side="right")
