@@ -16,7 +16,8 @@ from tests import services
 ROOT = Path(__file__).parents[1]
 WAIT_LONGEST = ("test_ray_job.py", "test_readme.py")
 # A developer's own shop must not reach into the tests.
-for name in [name for name in os.environ if name.startswith("NUDGE_") and name != "NUDGE_DATA"]:
+KEPT = ("NUDGE_DATA", "NUDGE_TEST_SEED")
+for name in [name for name in os.environ if name.startswith("NUDGE_") and name not in KEPT]:
     del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["BENTOML_DO_NOT_TRACK"] = "true"
