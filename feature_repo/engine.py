@@ -135,9 +135,9 @@ def alone(engine: sa.Engine, name: str) -> Iterator[None]:
     """Hold `name` while the block runs, and wait for it first; free when the process ends."""
     if is_postgres(engine):
         with engine.connect() as connection:
-            # A session's lock ends with the session: this one is closed and not kept for later.
-            connection.detach()
             session = connection.execution_options(isolation_level="AUTOCOMMIT")
+            # A session's lock ends with the session: this one is closed and not kept for later.
+            session.detach()
             session.exec_driver_sql("SET statement_timeout = 0; SET lock_timeout = 0")
             session.execute(sa.select(sa.func.pg_advisory_lock(_number(name))))
             yield

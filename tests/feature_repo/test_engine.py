@@ -102,6 +102,32 @@ def test_who_waited_for_a_lock_sees_what_was_committed_meanwhile(postgres, postg
     assert seen == [1]
 
 
+def test_one_at_a_time_is_alone_and_the_next_gets_its_turn(warehouse):
+    entered, leave, order = threading.Event(), threading.Event(), []
+
+    def first():
+        with warehouse.alone("test"):
+            entered.set()
+            leave.wait(30)
+            order.append("first")
+
+    def second():
+        with Warehouse(warehouse.url).alone("test"):
+            order.append("second")
+
+    threads = [threading.Thread(target=one) for one in (first, second)]
+    threads[0].start()
+    assert entered.wait(30)
+    with warehouse.alone("something else"):
+        threads[1].start()
+        threads[1].join(0.5)
+    assert order == []
+    leave.set()
+    for thread in threads:
+        thread.join(30)
+    assert order == ["first", "second"]
+
+
 def test_a_read_is_of_one_moment_and_cannot_write(warehouse):
     with warehouse.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM meta").scalar() == 0
