@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -119,7 +120,10 @@ def kill_and_repeat(tmp_path, env, rng, matrix, fault, num_kills) -> None:
 def has_tables(env) -> bool:
     import sqlalchemy as sa
 
-    return sa.inspect(Warehouse(env["NUDGE_WAREHOUSE_URL"]).engine).has_table("events")
+    engine = Warehouse(env["NUDGE_WAREHOUSE_URL"]).engine
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database).exists():
+        return False
+    return sa.inspect(engine).has_table("events")
 
 
 def clear(env) -> None:
