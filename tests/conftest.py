@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["BENTOML_DO_NOT_TRACK"] = "true"
 os.environ["FEAST_USAGE"] = "False"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["COLUMNS"] = "200"  # tables are not cut, whatever terminal the tests run in
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,26 @@ def shop_env(home: Path) -> dict[str, str]:
         "BENTOML_HOME": str(home.parent / f"{home.name}-bentoml"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a SQLite file that may be open here.
+
+    By SQLite itself: reading the file by hand and closing it would drop the locks that this process
+    holds on it, and another process would then take the database for nobody's.
+    """
+    with (
+        closing(sqlite3.connect(source)) as found,
+        closing(sqlite3.connect(target)) as copied,
+    ):
+        found.backup(copied)
+
+
+def copy_home(source: Path, target: Path) -> None:
+    """Copy all that a shop stores."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.db", "*.db-wal", "*.db-shm"))
+    for database in source.glob("*.db"):
+        copy_database(database, target / database.name)
 
 
 def run(*command: str, env: dict[str, str], cwd: Path = ROOT, timeout: float = 300) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.conftest import copy_database
 from tests.services import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,8 @@ def shop_on(shop, home: Path, *, warehouse_url: str = "", online_url: str = "") 
     from feature_repo.warehouse import Warehouse
 
     home.mkdir(exist_ok=True)
-    for name in ("registry.db", "clock", "promoted.json"):
+    copy_database(shop.settings.home / "registry.db", home / "registry.db")
+    for name in ("clock", "promoted.json"):
         if (shop.settings.home / name).exists():
             shutil.copy(shop.settings.home / name, home / name)
     shutil.copytree(shop.settings.home / "offline", home / "offline")

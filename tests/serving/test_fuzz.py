@@ -6,7 +6,6 @@ answer is a server error, each answer is as described, and the warehouse holds w
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi import checks
 
 from feature_repo.events import KINDS, REJECT_REASONS, check
+from tests.conftest import copy_home
 
 ANSWERS = {"/recommend": "recommend", "/predict": "predict", "/decide": "decide"}
 CHECKS = [
@@ -83,7 +83,7 @@ def fuzzed(shop, make_model, tmp_path, monkeypatch) -> Iterator[Fuzzed]:
     from training.policies import Threshold
 
     home = tmp_path / "shop"
-    shutil.copytree(shop.settings.home, home)
+    copy_home(shop.settings.home, home)
     registered = {name: schema(name, shop.settings) for name in ("shopper", "item")}
     make_model(tmp_path / "model", registered)
     save_policy(tmp_path / "policy", Threshold(), shop.clock.now())

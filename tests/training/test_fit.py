@@ -130,7 +130,7 @@ def test_show_lists_runs_and_marks_the_newest(shop, base, monkeypatch):
     ("told", "message"),
     [
         (["nothing"], "choose from shopper"),
-        (["shopper", "--set", "optim"], "name=value"),
+        (["shopper", "--set", "optim"], "write it as optim.num_epochs=3"),
         (["shopper", "--set", "optim.speed=1"], "optim.speed"),
         (["shopper", "--size", "huge"], "huge"),
     ],
