@@ -73,7 +73,13 @@ class Upkeep:
         return store in self._down
 
     def failed(self, store: str) -> None:
-        """Leave `store` alone until it answers again."""
+        """Leave `store` alone until it answers again.
+
+        A warehouse that dies may have kept events whose sender, and whose online rows, never heard
+        of it: afterwards all rows are compared.
+        """
+        if store == LEDGER:
+            self._must_attach = self._must_heal = True
         self._down.add(store)
 
     def lags(self, user_id: str) -> bool:
@@ -101,14 +107,13 @@ class Upkeep:
     def _mend_ledger(self) -> None:
         if self.is_down(LEDGER):
             self._chores.absorb([])
-            self._must_attach = True
         if not self._spool.is_empty():
             num = self._spool.drain(self._chores.absorb)
             log.info("%d decisions went from the spool into the ledger", num)
             self._must_attach = True
         if self._must_attach:
+            self._must_attach = False  # before the work: what fails meanwhile asks for it anew
             self._chores.attach()
-            self._must_attach = False
 
     def _mend_rows(self) -> None:
         """Reading the store's incarnation tells that it answers."""
@@ -117,10 +122,18 @@ class Upkeep:
             self._may_have_lost, self._must_heal = bool(self._incarnation), True
         self._back(FEATURES)
         if self._must_heal:
+            self._heal()
+            self._may_have_lost, self._incarnation = False, incarnation
+        self._catch_up_with_lagging()
+
+    def _heal(self) -> None:
+        self._must_heal = False  # before the work, as above
+        try:
             if num := self._chores.heal():
                 log.info("the online rows of %d shoppers were behind and are whole again", num)
-            self._must_heal, self._may_have_lost, self._incarnation = False, False, incarnation
-        self._catch_up_with_lagging()
+        except Exception:
+            self._must_heal = True
+            raise
 
     def _catch_up_with_lagging(self) -> None:
         with self._mutex:

@@ -9,6 +9,7 @@ import errno
 import os
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from fastapi.testclient import TestClient
 from feature_repo.ledger import Decision
 from serving.service import create_app
 from serving.spool import Spool
+from serving.upkeep import Upkeep
 
 ASKED = ("/recommend", "/predict", "/decide")
 
@@ -117,13 +119,49 @@ def test_what_a_dead_process_left_in_the_spool_follows_at_the_next_start(desk, w
     with TestClient(create_app(lambda: desk.parts)) as client:
         answer = ask(client, "/recommend")
     without_ledger()
-    from serving.upkeep import Upkeep
-
     chores = desk.parts.upkeep._chores
     fresh = desk.with_parts(upkeep=Upkeep(chores, Spool(desk.parts.spool._folder)))
     fresh.upkeep.catch_up()
     assert desk.ledger.get(answer["decision_id"]).user_id == "ada"
     assert fresh.spool.is_empty()
+
+
+def test_all_rows_are_compared_once_when_the_warehouse_is_back(desk):
+    """Its last commits may be done though nobody heard of them."""
+    healed = []
+
+    def heal():
+        healed.append(len(healed))
+        if len(healed) == 2:
+            upkeep.failed("ledger")  # a request meets the next fault while rows are compared
+        return 0
+
+    upkeep = Upkeep(replace(desk.parts.upkeep._chores, heal=heal), desk.parts.spool)
+    upkeep.catch_up()
+    upkeep.catch_up()
+    assert len(healed) == 1, "at the start, and no more while nothing fails"
+    upkeep.failed("ledger")
+    upkeep.catch_up()
+    assert len(healed) == 2
+    upkeep.catch_up()
+    upkeep.catch_up()
+    assert len(healed) == 3
+
+
+def test_a_comparison_that_failed_is_made_again(desk):
+    faults = [OSError("gone")]
+    healed = []
+
+    def heal():
+        if faults:
+            raise faults.pop()
+        healed.append("whole")
+        return 0
+
+    upkeep = Upkeep(replace(desk.parts.upkeep._chores, heal=heal), desk.parts.spool)
+    for _ in range(3):
+        upkeep.catch_up()
+    assert healed == ["whole"]
 
 
 def test_an_outcome_of_a_decision_that_waits_is_attached_when_both_are_in(
