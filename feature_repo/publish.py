@@ -108,9 +108,11 @@ def refresh(
     while user_ids:
         events = warehouse.events(user_ids=user_ids, known_before=known_before)
         _write_users(events, settings)
-        # Whoever writes last may have read before another's event was kept: it looks again.
-        if warehouse.count_events(user_ids, known_before) == events.height:
-            return
+        # Whoever writes last may have read before another's event was kept: it looks again, at
+        # those shoppers alone, or among busy ones it would never be done.
+        read = dict(events["user_id"].value_counts().iter_rows())
+        kept = warehouse.count_events(user_ids, known_before)
+        user_ids = [user for user, num in kept.items() if num != read.get(user)]
 
 
 def _write_users(events: pl.DataFrame, settings: Settings) -> None:

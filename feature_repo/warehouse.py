@@ -149,13 +149,16 @@ class Warehouse:
         types = pl.Schema({"user_id": pl.String(), "known_at": pl.Int64(), "num": pl.Int64()})
         return self.frame(query.group_by(events.c.user_id), types)
 
-    def count_events(self, user_ids: Sequence[str], known_before: int | None = None) -> int:
-        """How many events :meth:`events` gives of these users."""
+    def count_events(
+        self, user_ids: Sequence[str], known_before: int | None = None
+    ) -> dict[str, int]:
+        """How many events :meth:`events` gives of each of these users who has any."""
         known = sa.true() if known_before is None else events.c.known_at < known_before
-        count = sa.select(sa.func.count()).select_from(events).where(known)
-        queries = (count.where(events.c.user_id.in_(some)) for some in slices(sorted(user_ids)))
+        user = events.c.user_id
+        count = sa.select(user, sa.func.count()).where(known).group_by(user)
+        queries = [count.where(user.in_(some)) for some in slices(sorted(user_ids))]
         with self.read() as connection:
-            return sum(connection.execute(query).scalar_one() for query in queries)
+            return {name: num for query in queries for name, num in connection.execute(query)}
 
     def counts(self) -> dict[str, int]:
         """Table to its number of rows."""

@@ -115,3 +115,29 @@ def test_a_request_that_read_before_another_wrote_leaves_no_row_without_the_othe
     slow.meanwhile = [other]
     publish.record(slow, event("heal-7", "overtaken", now - 5), shop.settings, clock, source="t")
     assert online(["overtaken"], "shopper", now, shop.settings)["num_view_7d"].to_list() == [2]
+
+
+class Busy(Warehouse):
+    """A warehouse whose shoppers take turns: while one is read, the next one's event comes in."""
+
+    num_reads, limit = 0, 20
+
+    def events(self, **asked):
+        frame = super().events(**asked)
+        self.num_reads += 1
+        assert self.num_reads < self.limit, "busy shoppers keep each other waiting for ever"
+        name, turn = f"busy-{self.num_reads % 3}", f"heal-busy-{self.num_reads}"
+        moment = 1 + int(frame["event_at"].max())
+        ingest(self, event(turn, name, moment), source="t", now=moment)
+        return frame
+
+
+def test_many_busy_shoppers_do_not_keep_a_refresh_from_its_end(shop, clock):
+    now, names = clock.now(), [f"busy-{number}" for number in range(3)]
+    for name in names:
+        ingest(shop.warehouse, event(f"heal-{name}", name, now - 60), source="t", now=now)
+    busy = Busy(shop.settings.warehouse)
+    publish.refresh(busy, names, shop.settings)
+    rows = online(names, "shopper", now, shop.settings)["num_view_7d"].to_list()
+    assert busy.num_reads <= 3
+    assert min(rows) >= 1
