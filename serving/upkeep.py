@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ class Upkeep:
         self._chores, self._spool = chores, spool
         self._retry_s, self._look_s, self._looked_at = retry_s, look_s, -look_s
         self._down: set[str] = set()
-        self._lagging: set[str] = set()
+        self._lagging: Counter[str] = Counter()
         self._incarnation = ""
         self._must_heal, self._must_attach, self._may_have_lost = True, True, False
         self.schema_drift = ""
@@ -137,12 +138,12 @@ class Upkeep:
 
     def _catch_up_with_lagging(self) -> None:
         with self._mutex:
-            lagging = set(self._lagging)
+            lagging = self._lagging.copy()
         if not lagging:
             return
         self._chores.refresh(sorted(lagging))
         with self._mutex:
-            self._lagging -= lagging
+            self._lagging -= lagging  # whoever was told of again meanwhile stays
 
     def _back(self, store: str) -> None:
         if store in self._down:

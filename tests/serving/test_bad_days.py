@@ -164,6 +164,26 @@ def test_a_comparison_that_failed_is_made_again(desk):
     assert healed == ["whole"]
 
 
+def test_a_shopper_who_lags_again_while_being_caught_up_is_written_again(desk):
+    written = []
+    upkeep = Upkeep(
+        replace(desk.parts.upkeep._chores, heal=int, refresh=lambda ids: catch_up(ids)),
+        desk.parts.spool,
+    )
+
+    def catch_up(user_ids):
+        written.append(user_ids)
+        if len(written) == 1:
+            upkeep.lag(["bob"])
+
+    upkeep.lag(["ada", "bob"])
+    upkeep.catch_up()
+    assert (upkeep.lags("ada"), upkeep.lags("bob")) == (False, True)
+    upkeep.catch_up()
+    assert written == [["ada", "bob"], ["bob"]]
+    assert not upkeep.lags("bob")
+
+
 def test_an_outcome_of_a_decision_that_waits_is_attached_when_both_are_in(
     client, desk, without_ledger, monkeypatch
 ):
