@@ -1,8 +1,8 @@
 """Point-in-time rows: plain Feast on DuckDB, plain Feast on our store, and Polars by hand.
 
 The same spine, the same files, the same features, interleaved, each in a process of its own, at two
-sizes. Prints a Markdown table of CPU and wall seconds (medians), and fails when answers differ. Feast
-on DuckDB is measured where ``feast[duckdb]`` is installed, which Nudge itself does not need.
+sizes. Prints a Markdown table of CPU and wall seconds (medians), and fails when answers differ.
+Feast on DuckDB is measured where ``feast[duckdb]`` is installed, which Nudge itself does not need.
 """
 
 from __future__ import annotations
