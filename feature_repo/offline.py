@@ -63,7 +63,7 @@ class AsOfRetrievalJob(RetrievalJob):
 
     def persist(self, storage: Any, allow_overwrite: bool = False, timeout: Any = None) -> None:
         """Refused: this store writes nothing."""
-        raise NotImplementedError("the as-of offline store only reads; write to_arrow() yourself")
+        raise ValueError("the as-of offline store only reads; write to_arrow() to a file yourself")
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         inputs = [
@@ -217,12 +217,12 @@ class AsOfOfflineStore(OfflineStore):
     @staticmethod
     def offline_write_batch(*args: Any, **kwargs: Any) -> None:
         """Refused: the Parquet files have another writer."""
-        raise NotImplementedError("the as-of offline store only reads; write its Parquet files")
+        raise ValueError("the as-of offline store only reads; write its Parquet files yourself")
 
     @staticmethod
     def write_logged_features(*args: Any, **kwargs: Any) -> None:
         """Refused: the Parquet files have another writer."""
-        raise NotImplementedError("the as-of offline store only reads; it keeps no feature logs")
+        raise ValueError("the as-of offline store only reads, it logs nothing; drop logging_config")
 
 
 def _append(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:

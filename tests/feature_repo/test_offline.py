@@ -268,7 +268,7 @@ def test_whole_numbers_beside_nulls_stay_whole_in_pandas(store):
     assert found.dtype == "Int64"
     assert [None if pd.isna(value) else int(value) for value in found] == [2**60 + 1, None]
     assert job.to_df()["since"][0] == 1
-    with pytest.raises(NotImplementedError, match="only reads"):
+    with pytest.raises(ValueError, match="offline store only reads"):
         job.persist(None)
 
 
@@ -327,7 +327,7 @@ def test_collecting_no_rows_is_refused(collect):
 
 @pytest.mark.parametrize("write_to", ["offline_write_batch", "write_logged_features"])
 def test_it_writes_nothing(write_to):
-    with pytest.raises(NotImplementedError, match="only reads"):
+    with pytest.raises(ValueError, match="offline store only reads"):
         getattr(AsOfOfflineStore, write_to)(None, None, None, None)
 
 
