@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks"
 
@@ -40,6 +40,20 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A bound that our side is held to: a figure of its own, or times another side's figure."""
+
+    words: str
+    figure: str
+    against: str = ""
+    """The side it is compared with; the value is then how many times better ours is."""
+    at_least: float | None = None
+    at_most: float | None = None
+    size: str = ""
+    """Where it is looked at; the last size unless named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """One line of the table of speeds."""
 
@@ -48,11 +62,10 @@ class Bench:
     title: str
     line: str
     """What is measured: the work, its data, what is and is not inside the measure."""
-    goal: str
+    goals: Sequence[Goal]
     figure: str
     """The figure that sides are compared by: ``cpu_s``, ``wall_s``, ``peak_mib``, or one of
-    :class:`Measured`."""
-    better: Literal["less", "more"] = "less"
+    :class:`Measured`. Of a rate (``rows_per_s``) more is better, of anything else less."""
     sizes: Sequence[str]
     make: Callable[[Path, str], None]
     """Write the data of a size into a folder."""
@@ -86,14 +99,32 @@ def run(bench: Bench) -> None:
             sys.exit(f"{_module()} takes nothing or --out FOLDER; it was given {asked}")
 
 
-def ratio(bench: Bench, of_size: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """How many times better ours is than the obvious side at one size."""
-    if bench.ours not in of_size or bench.obvious not in of_size:
+def ratio(
+    of_size: Mapping[str, Mapping[str, Any]], figure: str, ours: str, against: str
+) -> float | None:
+    """How many times better `ours` is than `against` at one size, by medians."""
+    medians = [
+        of_size.get(side, {}).get("figures", {}).get(figure, {}).get("median")
+        for side in (ours, against)
+    ]
+    if not all(medians):
         return None
-    ours, obvious = (
-        of_size[side]["figures"][bench.figure]["median"] for side in (bench.ours, bench.obvious)
-    )
-    return obvious / ours if bench.better == "less" else ours / obvious
+    mine, other = medians
+    return mine / other if figure.endswith("_per_s") else other / mine
+
+
+def reached(bench: Bench, goal: Goal, found: Mapping[str, Any]) -> tuple[float | None, bool]:
+    """The value that `goal` is about, None where it was not measured, and whether it is met."""
+    of_size = found["sizes"].get(goal.size or bench.sizes[-1], {})
+    if goal.against:
+        value = ratio(of_size, goal.figure, bench.ours, goal.against)
+    else:
+        figures = of_size.get(bench.ours, {}).get("figures", {})
+        value = figures.get(goal.figure, {}).get("median")
+    if value is None:
+        return None, False
+    low, high = goal.at_least, goal.at_most
+    return value, (low is None or value >= low) and (high is None or value <= high)
 
 
 def _measure(call: Call) -> dict[str, Any]:
@@ -204,7 +235,9 @@ def table(bench: Bench, found: Mapping[str, Any]) -> str:
     for size, of_size in found["sizes"].items():
         for side, one in of_size.items():
             cells = [_cell(one["figures"].get(name)) for name in columns]
-            times = ratio(bench, of_size) if side == bench.ours else None
+            times = (
+                ratio(of_size, bench.figure, side, bench.obvious) if side == bench.ours else None
+            )
             cells.append("" if times is None else f"**{times:.3g}×**")
             lines.append(f"| {size} | {side} | {' | '.join(cells)} |")
     return "\n".join(lines)

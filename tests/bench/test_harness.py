@@ -36,7 +36,7 @@ def burn(seconds, mebibytes, answer):
 
 
 BENCH = Bench(
-    name="tiny", title="", line="", goal="", figure="cpu_s", sizes=("1", "20"), make=make,
+    name="tiny", title="", line="", goals=(), figure="cpu_s", sizes=("1", "20"), make=make,
     sides={"slow": burn(0.6, 1, 1), "fast": burn(0.1, 100, ANSWER)},
     obvious="slow", ours="fast", rounds=1, only={"slow": ("20",)},
 )
