@@ -3,7 +3,7 @@
 #   make test    every check, then every test
 #   make check   style, types and architecture
 #   make fix     what ruff can mend by itself
-#   make bench   the measurements that stand in docs/
+#   make bench   the obvious way and ours side by side: docs/benchmarks.md, anew
 # `make test-long` runs the tests that take minutes each; `make .venv` only sets up, `make clean`
 # removes it.
 
@@ -46,8 +46,13 @@ fix: $(READY)
 	@$(ENTER) ruff check --fix $(PYTHON_FILES)
 	@$(ENTER) ruff format $(PYTHON_FILES)
 
+# DuckDB is a rival's engine: measured beside ours, and no part of Nudge.
 bench: $(READY)
-	@$(ENTER) for script in tests/bench/bench_*.py; do echo "== $$script"; python "$$script"; done
+	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) \
+		--constraint requirements.lock "feast[duckdb]"
+	@$(ENTER) for script in tests/bench/bench_*.py; do \
+		echo "== $$script"; python -m tests.bench.$$(basename "$$script" .py); done
+	@$(ENTER) python -m tests.bench.report
 
 $(VENV): $(READY)
 

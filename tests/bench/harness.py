@@ -99,6 +99,11 @@ def run(bench: Bench) -> None:
             sys.exit(f"{_module()} takes nothing or --out FOLDER; it was given {asked}")
 
 
+def more_is_better(figure: str) -> bool:
+    """Of a rate more is better, of seconds, bytes and the like less."""
+    return figure.endswith("_per_s")
+
+
 def ratio(
     of_size: Mapping[str, Mapping[str, Any]], figure: str, ours: str, against: str
 ) -> float | None:
@@ -110,7 +115,7 @@ def ratio(
     if not all(medians):
         return None
     mine, other = medians
-    return mine / other if figure.endswith("_per_s") else other / mine
+    return mine / other if more_is_better(figure) else other / mine
 
 
 def reached(bench: Bench, goal: Goal, found: Mapping[str, Any]) -> tuple[float | None, bool]:
@@ -229,7 +234,7 @@ def table(bench: Bench, found: Mapping[str, Any]) -> str:
     )
     columns = [bench.figure, *(name for name in names if name != bench.figure)]
     lines = [
-        f"| size | | {' | '.join(_words(name) for name in columns)} | ratio |",
+        f"| size | | {' | '.join(words(name) for name in columns)} | ratio |",
         "|---|---|" + "--:|" * (len(columns) + 1),
     ]
     for size, of_size in found["sizes"].items():
@@ -243,7 +248,7 @@ def table(bench: Bench, found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _words(figure: str) -> str:
+def words(figure: str) -> str:
     """``requests_per_s`` as people say it: the unit is what stands last."""
     if "_per_" in figure:
         what, _, unit = figure.rpartition("_per_")
