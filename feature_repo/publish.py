@@ -7,7 +7,7 @@ bulk and then :func:`rollup`. Next: ``heal.py``, and ``parity.py`` for the proof
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ from typing import Any
 import polars as pl
 
 from feature_repo.disk import replacing
+from feature_repo.events import known_at
 from feature_repo.ingest import Report, ingest
 from feature_repo.ledger import Ledger
+from feature_repo.live import Event, Shopper, order_of
 from feature_repo.retrieval import open_store, packed_store
-from feature_repo.rollups import DAYS_KEPT, STAMPS, item_rows, user_rows
+from feature_repo.rollups import BEHAVIOURS, DAYS_KEPT, STAMPS, item_rows, user_rows
 from feature_repo.settings import DAY, Clock, Settings
 from feature_repo.warehouse import Warehouse
+
+USER_VIEWS = ("user_state", "user_days", "user_history")
 
 
 def rollup(warehouse: Warehouse, settings: Settings) -> dict[str, int]:
@@ -75,8 +79,7 @@ def record(
 ) -> Report:
     """Keep `frame` (``EVENT_SCHEMA``) and bring its shoppers' online rows up to date.
 
-    The state of each shopper is recomputed from the warehouse, late events included. When the
-    process dies between the two, ``heal.py`` finds the rows that are behind.
+    When the process dies between the two, ``heal.py`` finds the rows that are behind.
     """
     report = keep(warehouse, frame, clock, source=source)
     refresh(warehouse, frame["user_id"].drop_nulls().unique().to_list(), settings)
@@ -100,19 +103,54 @@ def refresh(
 ) -> None:
     """Write the online rows of `user_ids` as the warehouse knows them, now or before a moment.
 
-    All rows of a shopper bear the stamp of the newest event. An increment's own stamp would not do:
+    Rows that are whole are moved on by the events since; others are made anew from all events. All
+    rows of a shopper bear the stamp of the newest event. An increment's own stamp would not do:
     when requests overtake each other an event may become known between two others, the newest
     increment then moves back in time, and the online store, where the newer row wins, keeps the
     row without that event.
     """
-    while user_ids:
-        events = warehouse.events(user_ids=user_ids, known_before=known_before)
-        _write_users(events, settings)
+    counted = {} if known_before is not None else _move_on(warehouse, user_ids, settings)
+    while True:
         # Whoever writes last may have read before another's event was kept: it looks again, at
         # those shoppers alone, or among busy ones it would never be done.
-        read = dict(events["user_id"].value_counts().iter_rows())
-        kept = warehouse.count_events(user_ids, known_before)
-        user_ids = [user for user, num in kept.items() if num != read.get(user)]
+        kept = warehouse.count_events(user_ids, BEHAVIOURS, known_before)
+        user_ids = [user for user, num in kept.items() if num != counted.get(user)]
+        if not user_ids:
+            return
+        events = warehouse.events(user_ids=user_ids, kinds=BEHAVIOURS, known_before=known_before)
+        _write_users(events, settings)
+        counted = dict(events["user_id"].value_counts().iter_rows())
+
+
+def _move_on(warehouse: Warehouse, user_ids: list[str], settings: Settings) -> dict[str, int]:
+    """Move online rows on by the events since; how many behaviours each then counts."""
+    store = open_store(settings)
+    views = packed_store(store).read(store.config, USER_VIEWS, user_ids)
+    rows = zip(user_ids, *(views[view] for view in USER_VIEWS), strict=True)
+    shoppers = {user: shopper for user, *kept in rows if (shopper := Shopper.of(*kept))}
+    moved = {}
+    for user, events in _newer(warehouse, shoppers).items():
+        shopper = shoppers[user]
+        orders = [order_of(event) for event in events if event["kind"] == "purchase"]
+        known = warehouse.known_orders(user, orders, shopper.stamp) if orders else ()
+        if (after := shopper.advance(events, known, settings.history_length)) is not None:
+            moved[user] = after
+    for view, name in zip(USER_VIEWS, ("state", "days", "history"), strict=True):
+        values = ((user, one.stamp, getattr(one, name)) for user, one in moved.items())
+        _write(settings, view, ((user, at, at, row) for user, at, row in values if row))
+    return {user: one.num_behaviours for user, one in (shoppers | moved).items()}
+
+
+def _newer(warehouse: Warehouse, shoppers: Mapping[str, Shopper]) -> dict[str, list[Event]]:
+    """The behaviours of each shopper that became known after what the rows count."""
+    newer: dict[str, list[Event]] = {}
+    if shoppers:
+        since = min(shopper.stamp for shopper in shoppers.values())
+        events = warehouse.events(user_ids=list(shoppers), kinds=BEHAVIOURS, known_from=since)
+        for event in events.with_columns(known_at=known_at()).iter_rows(named=True):
+            if event["known_at"] >= shoppers[event["user_id"]].stamp:
+                newer.setdefault(event["user_id"], []).append(event)
+    return newer
 
 
 def _write_users(events: pl.DataFrame, settings: Settings) -> None:

@@ -17,7 +17,8 @@ from feature_repo.settings import DAY
 
 MICROS = 1_000_000
 BEHAVIOURS = ("view", "click", "cart", "purchase", "return", "search", "message")
-_COUNTED = (*BEHAVIOURS, "orders", "spend_micros")
+COUNTED = (*BEHAVIOURS, "orders", "spend_micros")
+"""What is counted by UTC day."""
 
 USER_STATE: tuple[str, ...] = (
     "first_at",
@@ -29,9 +30,9 @@ USER_STATE: tuple[str, ...] = (
     "spend_micros",
     "returned_micros",
     "running_day",
-    *(f"running_{column}" for column in _COUNTED),
+    *(f"running_{column}" for column in COUNTED),
 )
-USER_DAYS: tuple[str, ...] = ("closed_day", *(f"closed_{column}" for column in _COUNTED))
+USER_DAYS: tuple[str, ...] = ("closed_day", *(f"closed_{column}" for column in COUNTED))
 HISTORY: dict[str, type[pl.DataType]] = {
     "history_at": pl.Int64,
     "history_kind": pl.Int64,
@@ -147,7 +148,7 @@ def _user_state(steps: pl.DataFrame) -> pl.DataFrame:
             .cum_sum()
             .over("user_id", "running_day")
             .alias(f"running_{column}")
-            for column in _COUNTED
+            for column in COUNTED
         ),
     )
     return _stamped(
@@ -161,7 +162,7 @@ def _user_state(steps: pl.DataFrame) -> pl.DataFrame:
 
 def _user_days(steps: pl.DataFrame) -> pl.DataFrame:
     """Increments by day: a day on time once a later day has begun, a late event at once."""
-    sums = [pl.col(column).sum().alias(f"closed_{column}") for column in _COUNTED]
+    sums = [pl.col(column).sum().alias(f"closed_{column}") for column in COUNTED]
     on_time = (
         steps.filter("on_time")
         .group_by("user_id", "day", maintain_order=True)

@@ -96,6 +96,7 @@ class Warehouse:
         user_ids: Sequence[str] | None = None,
         item_ids: Sequence[str] | None = None,
         kinds: Sequence[str] | None = None,
+        known_from: int | None = None,
         known_before: int | None = None,
     ) -> pl.DataFrame:
         """Events in ``EVENT_SCHEMA``, in order of becoming known, ties by event time, then id.
@@ -107,6 +108,8 @@ class Warehouse:
             query = query.where(events.c.kind.in_(kinds))
         if item_ids is not None and len(item_ids) <= MAX_ITEMS:
             query = query.where(events.c.item_id.in_(item_ids))
+        if known_from is not None:
+            query = query.where(events.c.known_at >= known_from)
         if known_before is not None:
             query = query.where(events.c.known_at < known_before)
         queries = [query]
@@ -150,15 +153,28 @@ class Warehouse:
         return self.frame(query.group_by(events.c.user_id), types)
 
     def count_events(
-        self, user_ids: Sequence[str], known_before: int | None = None
+        self, user_ids: Sequence[str], kinds: Sequence[str], known_before: int | None = None
     ) -> dict[str, int]:
-        """How many events :meth:`events` gives of each of these users who has any."""
-        known = sa.true() if known_before is None else events.c.known_at < known_before
+        """How many events of `kinds` :meth:`events` gives of each of these users who has any."""
         user = events.c.user_id
-        count = sa.select(user, sa.func.count()).where(known).group_by(user)
+        count = sa.select(user, sa.func.count()).where(events.c.kind.in_(kinds)).group_by(user)
+        if known_before is not None:
+            count = count.where(events.c.known_at < known_before)
         queries = [count.where(user.in_(some)) for some in slices(sorted(user_ids))]
         with self.read() as connection:
             return {name: num for query in queries for name, num in connection.execute(query)}
+
+    def known_orders(self, user_id: str, orders: Sequence[str], known_before: int) -> set[str]:
+        """Those of `orders` that purchases of the user, known before the moment, belong to."""
+        order = sa.func.coalesce(events.c.order_id, events.c.event_id)
+        query = sa.select(order).where(
+            events.c.user_id == user_id,
+            events.c.kind == "purchase",
+            events.c.known_at < known_before,
+        )
+        with self.read() as connection:
+            found = (connection.execute(query.where(order.in_(some))) for some in slices(orders))
+            return {name for result in found for name in result.scalars()}
 
     def counts(self) -> dict[str, int]:
         """Table to its number of rows."""
