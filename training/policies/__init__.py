@@ -1,10 +1,16 @@
 """What to do about scores: one file and one line here for each policy."""
 
+from training.policies.bandit import LinearBandit
+from training.policies.budgeted import Budgeted
+from training.policies.fitted_q import FittedQ
 from training.policies.policy import Context, Policy
 from training.policies.threshold import Threshold
 
 POLICIES: dict[str, type[Policy]] = {
     "threshold": Threshold,
+    "uplift_budget": Budgeted,
+    "bandit": LinearBandit,
+    "fitted_q": FittedQ,
 }
 
-__all__ = ["POLICIES", "Context", "Policy", "Threshold"]
+__all__ = ["POLICIES", "Budgeted", "Context", "FittedQ", "LinearBandit", "Policy", "Threshold"]

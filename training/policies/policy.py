@@ -7,7 +7,7 @@ other policy can later be judged on what this one did. Next: ``threshold.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -23,6 +23,10 @@ class Context:
     allowed: NDArray[np.bool_] | None = None
     """``(n, actions)``, what budget and frequency cap leave; None = everything. "nothing" is
     always allowed."""
+    budgets_left: Mapping[str, float] = field(default_factory=dict)
+    """Budget to what is left of it today."""
+    asked_at: int = 0
+    """The moment of deciding, microseconds since 1970 (UTC)."""
 
 
 class Policy(Protocol):
@@ -67,3 +71,17 @@ def allowed_actions(context: Context, num_rows: int, num_actions: int) -> NDArra
         row = int(np.argmin(context.allowed[:, 0]))
         raise ValueError(f"allowed forbids {NOTHING!r} in row {row}; leave its first column True")
     return context.allowed
+
+
+def explored(
+    preferred: NDArray[np.int64], allowed: NDArray[np.bool_], epsilon: float
+) -> NDArray[np.float64]:
+    """Probabilities ``(n, actions)``: 1 - epsilon for `preferred`, epsilon shared by all allowed.
+
+    A preferred action that is not allowed gives its place to "nothing".
+    """
+    rows = np.arange(len(preferred))
+    preferred = np.where(allowed[rows, preferred], preferred, 0)
+    wanted = epsilon * allowed / allowed.sum(axis=1, keepdims=True)
+    wanted[rows, preferred] += 1.0 - epsilon
+    return wanted

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training.policies.policy import NOTHING, Context, allowed_actions
+from training.policies.policy import NOTHING, Context, allowed_actions, explored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +65,7 @@ class Threshold:
         allowed = allowed_actions(context, len(score), len(self.actions))
         bounds = [self.reminder_threshold, self.coupon_threshold]
         preferred = np.searchsorted(bounds, score, side="right")
-        rows = np.arange(len(score))
-        preferred = np.where(allowed[rows, preferred], preferred, 0)
-        wanted = self.epsilon * allowed / allowed.sum(axis=1, keepdims=True)
-        wanted[rows, preferred] += 1.0 - self.epsilon
-        return wanted
+        return explored(preferred, allowed, self.epsilon)
 
     def to_dict(self) -> dict[str, Any]:
         """Its settings as plain values."""
