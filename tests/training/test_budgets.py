@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from training.policies import Budgeted, Context
+from training.policies import Budgeted, Context, Effects
 from training.policies.prices import best, solve_prices
 
 DAY = 86_400_000_000
@@ -138,3 +141,28 @@ def test_a_budget_whose_rest_is_not_told_is_refused():
     policy = POLICY.fit(past, rng.integers(0, DAY, 50))
     with pytest.raises(ValueError, match="campaign"):
         policy.probabilities(past, Context())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_of_effects_finds_whom_an_action_changes(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(6_000, 2))
+    base = 1 / (1 + np.exp(-(x[:, 0] - 1)))
+    truth = np.column_stack([base, base + 0.02, np.clip(base + 0.25 * (x[:, 1] > 0), 0, 1)])
+    actions = rng.integers(0, 3, len(x))
+    came = rng.random(len(x)) < truth[np.arange(len(x)), actions]
+    pseudo = np.where(actions[:, None] == np.arange(3), came[:, None] * 3.0, 0.0)
+    table = Effects.fit(("x", "y"), x, pseudo, ridge=20.0)
+    fresh = rng.normal(size=(2_000, 2))
+    said = table.chances({"x": fresh[:, 0], "y": fresh[:, 1]}, "test")
+    real = 0.25 * (fresh[:, 1] > 0)
+    lift = said[:, 2] - said[:, 0]
+    assert np.corrcoef(lift, real)[0, 1] > 0.75
+    policy = replace(POLICY, effects=table)
+    again = Budgeted.from_dict(json.loads(json.dumps(policy.to_dict())))
+    assert again == policy
+    scores = {"x": fresh[:, 0], "y": fresh[:, 1]}
+    chosen = again.probabilities(scores, Context(budgets_left={"campaign": 9.0}))
+    assert chosen[fresh[:, 1] > 0.3, 2].mean() > 0.7 > 0.4 > chosen[fresh[:, 1] < -0.3, 2].mean()
+    with pytest.raises(ValueError, match=r"needs the inputs \['y'\]"):
+        again.probabilities({"x": fresh[:, 0]}, Context())

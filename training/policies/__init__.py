@@ -2,6 +2,7 @@
 
 from training.policies.bandit import LinearBandit
 from training.policies.budgeted import Budgeted
+from training.policies.effects import Effects
 from training.policies.fitted_q import FittedQ
 from training.policies.policy import Context, Policy
 from training.policies.threshold import Threshold
@@ -13,4 +14,13 @@ POLICIES: dict[str, type[Policy]] = {
     "fitted_q": FittedQ,
 }
 
-__all__ = ["POLICIES", "Budgeted", "Context", "FittedQ", "LinearBandit", "Policy", "Threshold"]
+__all__ = [
+    "POLICIES",
+    "Budgeted",
+    "Context",
+    "Effects",
+    "FittedQ",
+    "LinearBandit",
+    "Policy",
+    "Threshold",
+]

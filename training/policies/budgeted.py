@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training.policies.effects import Effects
 from training.policies.inputs import Floats, Scores, matrix, tuples
 from training.policies.policy import NOTHING, Context, allowed_actions, explored
 from training.policies.prices import best, solve_prices
@@ -37,7 +38,9 @@ class Budgeted:
 
     actions: tuple[str, ...] = (NOTHING, "reminder", "coupon")
     outcome: str = "purchase_7d"
-    """The scores are called ``OUTCOME@ACTION``: the chance of it if the action is taken."""
+    """Without a table the scores are called ``OUTCOME@ACTION``: its chance if that is done."""
+    effects: Effects | None = None
+    """A table that says the chances from named inputs, in place of the model's scores."""
     value: float = 10.0
     """Profit of one outcome before discount, base currency."""
     costs: Mapping[str, float] = field(default_factory=dict)
@@ -91,10 +94,7 @@ class Budgeted:
 
     def gains(self, scores: Scores) -> Floats:
         """Expected profit ``(n, actions)`` above doing nothing, before the budgets' prices."""
-        names = [f"{self.outcome}@{action}" for action in self.actions]
-        chance = matrix(scores, names, self.name)
-        if unknown := int(np.isnan(chance).any(axis=1).sum()):
-            raise ValueError(f"{self.name}: {unknown} rows of {names} are NaN; leave them out")
+        chance = self._chances(scores)
         earned = self.value - self._amounts(self.discounts)
         return earned * chance - self.value * chance[:, :1] - self._amounts(self.costs)
 
@@ -153,7 +153,19 @@ class Budgeted:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """What ``to_dict`` gave, also by way of JSON."""
-        return cls(**{name: tuples(value) for name, value in plain.items()})
+        values = {name: tuples(value) for name, value in plain.items() if name != "effects"}
+        table = plain.get("effects")
+        return cls(**values, effects=None if table is None else Effects.from_dict(table))
+
+    def _chances(self, scores: Scores) -> Floats:
+        """P(outcome | action) ``(n, actions)``."""
+        if self.effects is not None:
+            return self.effects.chances(scores, self.name)
+        names = [f"{self.outcome}@{action}" for action in self.actions]
+        chances = matrix(scores, names, self.name)
+        if unknown := int(np.isnan(chances).any(axis=1).sum()):
+            raise ValueError(f"{self.name}: {unknown} rows of {names} are NaN; leave them out")
+        return chances
 
     def _day_left(self, asked_at: int) -> float:
         """Share of the day's decisions that are still to come."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training.policies.inputs import UNSCALED, Floats, Scaled, matrix, tuples
+from training.policies.inputs import UNKNOWN, Floats, Hidden, Scaled, matrix, tuples
 from training.policies.policy import NOTHING, Context, allowed_actions, explored
 
 
@@ -46,8 +46,7 @@ class FittedQ:
     lead(a) = mean - pessimism x deviation of Q_a(s) - Q_nothing(s) over the ensemble; that of doing
     nothing is 0, so where the log can't tell, nothing is done.
 
-    Q_a(s) = w_a · phi(s), phi(s) = (1, s, relu(V s + c)) with V and c drawn once from `seed`: a
-    fixed hidden layer, whose weights ridge regression finds exactly.
+    Q_a(s) = w_a · phi(s), see ``inputs.Hidden``; ridge regression finds w exactly.
     """
 
     name: ClassVar[str] = "fitted_q"
@@ -55,11 +54,10 @@ class FittedQ:
     actions: tuple[str, ...] = (NOTHING, "reminder", "coupon")
     inputs: tuple[str, ...] = ()
     """Scores and features that make the state."""
-    scaled: Scaled = UNSCALED
-    """Their scaling; made by :meth:`fit`."""
+    hidden: Hidden = UNKNOWN
+    """phi; made by :meth:`fit`."""
     weights: tuple[tuple[tuple[float, ...], ...], ...] = ()
     """(members, actions, features of phi); empty before it was fitted."""
-    num_hidden: int = 32
     discount: float = 0.95
     """What a profit after the next decision counts against one before it."""
     pessimism: float = 1.0
@@ -95,7 +93,7 @@ class FittedQ:
 
     def q_values(self, states: Floats) -> Floats:
         """(members, n, actions): discounted profit from now on, by each of the ensemble."""
-        return np.einsum("nf,maf->mna", self._phi(states), np.array(self.weights))
+        return np.einsum("nf,maf->mna", self.hidden(states), np.array(self.weights))
 
     def fit(
         self,
@@ -120,16 +118,16 @@ class FittedQ:
         if not counts.all():
             never = [self.actions[a] for a in np.flatnonzero(counts == 0)]
             raise ValueError(f"fitted_q: the log never shows {never}; explore first, or leave out")
-        known = replace(self, scaled=Scaled.of(self.inputs, log.states))
-        now, later = known._phi(log.states), known._phi(log.next_states)
+        hidden = Hidden(scaled=Scaled.of(self.inputs, log.states), seed=self.seed)
+        now, later = hidden(log.states), hidden(log.next_states)
         rng = np.random.default_rng(self.seed + 1)
         _, who = np.unique(log.users, return_inverse=True)
         members, scale = [], max(float(np.std(log.rewards)), 1e-9)
         for _ in range(num_members):
             weight = rng.poisson(1.0, who.max() + 1)[who].astype(float)
             prior = scale * rng.standard_normal((len(self.actions), now.shape[1]))
-            members.append(_iterate(now, later, log, weight, prior, known, num_iterations, ridge))
-        return replace(known, weights=tuples([member.tolist() for member in members]))
+            members.append(_iterate(now, later, log, weight, prior, self, num_iterations, ridge))
+        return replace(self, hidden=hidden, weights=tuples([member.tolist() for member in members]))
 
     def to_dict(self) -> dict[str, Any]:
         """Its settings and weights as plain values."""
@@ -138,16 +136,8 @@ class FittedQ:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """What ``to_dict`` gave, also by way of JSON."""
-        values = {name: tuples(value) for name, value in plain.items() if name != "scaled"}
-        return cls(**values, scaled=Scaled.from_dict(plain.get("scaled", {})))
-
-    def _phi(self, states: Floats) -> Floats:
-        """(n, 1 + d + hidden)."""
-        scaled = self.scaled(states)
-        rng = np.random.default_rng(self.seed)
-        v = rng.standard_normal((scaled.shape[1], self.num_hidden)) / np.sqrt(scaled.shape[1])
-        hidden = np.maximum(scaled @ v + rng.standard_normal(self.num_hidden), 0.0)
-        return np.column_stack([np.ones(len(scaled)), scaled, hidden])
+        values = {name: tuples(value) for name, value in plain.items() if name != "hidden"}
+        return cls(**values, hidden=Hidden.from_dict(plain.get("hidden", {})))
 
 
 def _iterate(

@@ -56,6 +56,36 @@ UNSCALED = Scaled()
 """No inputs."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hidden:
+    """phi(x) = (1, z, relu(V z + c)) of scaled inputs z: a hidden layer that is drawn, not learnt.
+
+    What is regressed on it by least squares is found exactly (random features, Rahimi and Recht,
+    2008), and a seed stands for the layer.
+    """
+
+    scaled: Scaled = UNSCALED
+    width: int = 32
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``dataclasses.asdict`` gave, also by way of JSON."""
+        return cls(**{**plain, "scaled": Scaled.from_dict(plain.get("scaled", {}))})
+
+    def __call__(self, values: Floats) -> Floats:
+        """(n, 1 + inputs + width) of `values` (n, inputs)."""
+        z = self.scaled(values)
+        rng = np.random.default_rng(self.seed)
+        v = rng.standard_normal((z.shape[1], self.width)) / np.sqrt(max(z.shape[1], 1))
+        hidden = np.maximum(z @ v + rng.standard_normal(self.width), 0.0)
+        return np.column_stack([np.ones(len(z)), z, hidden])
+
+
+UNKNOWN = Hidden()
+"""Before any log was seen."""
+
+
 def matrix(scores: Scores, names: Sequence[str], policy: str) -> Floats:
     """The columns `names` of `scores`, (n, inputs).
 
