@@ -31,7 +31,8 @@ from torch import nn
 
 from training.bundle import Bundle, card
 from training.datasets.batches import Dataset
-from training.datasets.encode import Ints
+from training.datasets.encode import padded
+from training.datasets.histories import Ints
 from training.datasets.normalise import Floats
 from training.metrics.calibration import platt
 from training.metrics.probability import best_f1_threshold, probability_metrics
@@ -94,20 +95,13 @@ def export(
 def predict(
     network: Network, dataset: Dataset, split: str, max_positions: int = 16384
 ) -> Iterator[tuple[Ints, Output]]:
-    """For each batch of `split`: the numbers of its examples, and what `network` says of them.
-
-    The output holds NumPy arrays: item scores, and logits before calibration.
-    """
+    """For each batch of `split`: the numbers of its examples, and what `network` says of them."""
     network.eval()
     device = network.calibration_H2.device
     texts_ND = torch.as_tensor(np.array(dataset.text_vectors)).to(device)
     for rows in dataset.plan(split, max_positions):
         batch = dataset.batch(split, rows)
-        output = network(batch.to(device), dataset.items(batch.week).to(device), texts_ND)
-        yield (
-            rows,
-            Output(score_BI=output.score_BI.cpu().numpy(), logit_BH=output.logit_BH.cpu().numpy()),
-        )
+        yield rows, network(batch.to(device), dataset.items(batch.week).to(device), texts_ND)
 
 
 def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dict[str, float]]:
@@ -116,11 +110,12 @@ def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dic
     logit_NH = np.zeros(examples.label.shape)
     ranked: list[dict[str, Floats]] = []
     for rows, output in predict(network, dataset, "valid"):
-        logit_NH[rows] = output.logit_BH
+        logit_NH[rows] = output.logit_BH.cpu().numpy()
         targets, row = examples.targets(rows)
         asked, sizes = np.unique(row, return_counts=True)
         offsets = np.concatenate([[0], np.cumsum(sizes)])
-        ranks = target_ranks(output.score_BI[asked], targets, offsets)
+        score_SI = output.scores.of(torch.as_tensor(asked)).whole().cpu().numpy()
+        ranks = target_ranks(score_SI, targets, offsets)
         ranked.append(per_example(ranks, offsets) if len(asked) else {})
     names = {name for found in ranked for name in found}
     metrics = {n: float(np.concatenate([r[n] for r in ranked if r]).mean()) for n in sorted(names)}
@@ -193,19 +188,20 @@ def pack(
 @torch.no_grad()
 def real_inputs(network: Network, dataset: Dataset, num: int = 64) -> Inputs:
     """Inputs of the user graph for the first `num` training examples of the first week."""
-    weeks = dataset.examples("train").week
-    batch = dataset.batch("train", np.flatnonzero(weeks == weeks[0])[:num]).to("cpu")
+    examples = dataset.examples("train")
+    weeks = examples.week
+    rows = np.flatnonzero(weeks == weeks[0])[:num]
+    users = padded(examples.history.take(rows), examples.asked_at[rows], examples.scalars[rows])
     texts_ND = torch.as_tensor(np.array(dataset.text_vectors))
-    item_IW, _ = network.item_vectors(dataset.items(batch.week).to("cpu"), texts_ND)
-    vectors_BLW = item_IW[batch.item_BL] * (batch.item_BL > 0).unsqueeze(2)
+    item_IW, _ = network.item_vectors(dataset.items(int(weeks[0])).to("cpu"), texts_ND)
     return {
-        "item_vectors": vectors_BLW.numpy(),
-        "kinds": batch.kind_BL.numpy(),
-        "gaps": batch.gap_BL.numpy(),
-        "quantities": batch.quantity_BL.numpy(),
-        "amounts": batch.amount_BL.numpy(),
-        "time_to_now": batch.time_to_now_B.numpy(),
-        "scalars": batch.scalars_BF.numpy(),
+        "item_vectors": item_IW.numpy()[users.item_BL] * (users.item_BL > 0)[:, :, None],
+        "kinds": users.kind_BL,
+        "gaps": users.gap_BL,
+        "quantities": users.quantity_BL,
+        "amounts": users.amount_BL,
+        "time_to_now": users.time_to_now_B,
+        "scalars": users.scalars_BF,
     }
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.datasets.batches import Dataset
-from training.datasets.encode import Ints
+from training.datasets.histories import Ints
 from training.methods.average import Average
 from training.methods.gradients import average_gradients, learning_rate, make_optimizer
 from training.models.batch import Batch, Catalogue
@@ -117,7 +117,7 @@ class Training:
             return 0.0, 0
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.run.optim, self.progress.step, fraction)
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.run.optim.clip_norm)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.run.optim.clip_norm, foreach=True)
         self.optimizer.step()
         self.progress.step += 1
         self.average.update(self.network, self.progress.step)
@@ -137,7 +137,7 @@ class Training:
                     self.network, batch, catalogue, self.dataset.texts, texts_ND
                 )
         output = self.network(batch, catalogue, texts_ND)
-        loss = output.score_BI.new_zeros(())
+        loss = output.logit_BH.new_zeros(())
         for code, (name, weight) in enumerate(
             zip(self.run.tasks, self.run.task_weights, strict=True)
         ):

@@ -19,8 +19,11 @@ from torch.nn import functional as F
 
 from training.datasets.batches import Dataset
 from training.models.batch import Batch, Catalogue, Output
+from training.models.blocks import Blocks
+from training.models.dropout import Dropout
 from training.models.items import ItemEncoder
 from training.models.sequence import Encoded, History, SequenceEncoder, signed_log
+from training.models.softmax import Scores
 from training.models.text import load_text_encoder
 from training.run import ModelConfig, Run
 from training.tasks import TASKS
@@ -33,7 +36,7 @@ class User(NamedTuple):
 
     vector_BW: Tensor
     """To be multiplied with item vectors; the temperature is folded in."""
-    copy_BL: Tensor
+    copy_P: Tensor
     """Score that each behaviour adds to its item; 0 at padding."""
     logit_BH: Tensor
 
@@ -47,16 +50,16 @@ class CopyHead(nn.Module):
         self.age = nn.Sequential(nn.Linear(width + 2, 32), nn.GELU(), nn.Linear(32, 1))
 
     def forward(
-        self, encoded: Encoded, readout_BR: Tensor, time_to_now_B: Tensor, real_BL: Tensor
+        self, encoded: Encoded, readout_BR: Tensor, time_to_now_B: Tensor, history: History
     ) -> Tensor:
-        """Scores (B, L), at least 0. The k-th repeat counts 1/k, so that counts act as logs."""
-        token_BLW, repeats_BL = encoded.token_BMW[:, 1:], encoded.repeats_BM[:, 1:]
-        since_BL = encoded.age_BM[:, 1:] + time_to_now_B.unsqueeze(1)
-        call_BL = (self.key(token_BLW) @ self.query(readout_BR).unsqueeze(2)).squeeze(2)
-        numbers_BL2 = torch.stack([since_BL.clamp(min=0.0).log1p(), repeats_BL.log1p()], dim=2)
-        plain_BL = self.age(torch.cat([token_BLW, numbers_BL2], dim=2)).squeeze(2)
-        strength_BL = F.softplus(call_BL / math.sqrt(token_BLW.shape[2]) + plain_BL)
-        return strength_BL / (1.0 + repeats_BL) * real_BL
+        """Scores (P,), at least 0. The k-th repeat counts 1/k, so that counts act as logs."""
+        token_PW, repeats_P = encoded.token_PW, encoded.repeats_P
+        since_P = encoded.age_P + history.blocks.spread(time_to_now_B)
+        call_P = (self.key(token_PW) * history.blocks.spread(self.query(readout_BR))).sum(dim=1)
+        numbers_P2 = torch.stack([since_P.clamp(min=0.0).log1p(), repeats_P.log1p()], dim=1)
+        plain_P = self.age(torch.cat([token_PW, numbers_P2], dim=1)).squeeze(1)
+        strength_P = F.softplus(call_P / math.sqrt(token_PW.shape[1]) + plain_P)
+        return strength_P / (1.0 + repeats_P) * (history.kind_P > 0)
 
 
 class UserEncoder(nn.Module):
@@ -75,7 +78,7 @@ class UserEncoder(nn.Module):
         self.readout = nn.Sequential(
             nn.Linear(width + 1 + num_scalars, 2 * width),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(2 * width, width),
         )
         self.vector = nn.Linear(width, width)
@@ -90,20 +93,19 @@ class UserEncoder(nn.Module):
         now_B1 = signed_log(time_to_now_B).unsqueeze(1)
         known_BX = torch.cat([encoded.last_BW, now_B1, scalars_BF], dim=1)
         readout_BR = encoded.last_BW + self.readout(known_BX)
-        real_BL = (history.kind_BL > 0).to(readout_BR.dtype)
-        vector_BW = self.vector(readout_BR) + self._taste(history, encoded, real_BL)
+        vector_BW = self.vector(readout_BR) + self._taste(history, encoded)
         vector_BW = F.normalize(vector_BW, dim=1) / self.log_temperature.exp()
-        copy_BL = self.copy(encoded, readout_BR, time_to_now_B, real_BL)
+        copy_P = self.copy(encoded, readout_BR, time_to_now_B, history)
         features_BX = torch.cat([readout_BR, now_B1, scalars_BF], dim=1)
         logits = [head(features_BX) for head in self.heads.values()]
         empty = readout_BR.new_zeros(readout_BR.shape[0], 0)
-        return User(vector_BW, copy_BL, torch.cat([empty, *logits], dim=1))
+        return User(vector_BW, copy_P, torch.cat([empty, *logits], dim=1))
 
-    def _taste(self, history: History, encoded: Encoded, real_BL: Tensor) -> Tensor:
+    def _taste(self, history: History, encoded: Encoded) -> Tensor:
         """A mean (B, W) of the history's item vectors: what is like what was bought is near."""
-        weight_BL = F.softplus(self.taste(encoded.token_BMW[:, 1:]).squeeze(2)) * real_BL
-        weight_BL = weight_BL / weight_BL.sum(dim=1, keepdim=True).clamp(min=1e-6)
-        return (weight_BL.unsqueeze(2) * history.vector_BLW).sum(dim=1)
+        weight_P1 = F.softplus(self.taste(encoded.token_PW)) * (history.kind_P > 0).unsqueeze(1)
+        total_B1 = history.blocks.total(weight_P1).clamp(min=1e-6)
+        return history.blocks.total(weight_P1 * history.vector_PW) / total_B1
 
 
 class Network(nn.Module):
@@ -139,21 +141,25 @@ class Network(nn.Module):
     def forward(self, batch: Batch, catalogue: Catalogue, text_vectors_ND: Tensor) -> Output:
         """Score all items of `catalogue` and answer all heads for every example of `batch`."""
         item_IW, bias_I = self.item_vectors(catalogue, text_vectors_ND)
-        vector_BLW = F.embedding(batch.item_BL, item_IW) * (batch.item_BL > 0).unsqueeze(2)
-        user = self.user(
-            History(vector_BLW, batch.kind_BL, batch.gap_BL, batch.quantity_BL, batch.amount_BL),
-            batch.time_to_now_B,
-            batch.scalars_BF,
+        vector_PW = F.embedding(batch.item_P, item_IW) * (batch.item_P > 0).unsqueeze(1)
+        blocks = Blocks(batch.shapes)
+        numbers = (batch.kind_P, batch.gap_P, batch.quantity_P, batch.amount_P)
+        history = History(vector_PW, *numbers, blocks)
+        user = self.user(history, batch.time_to_now_B, batch.scalars_BF)
+        scores = Scores(
+            vector_RW=user.vector_BW,
+            item_IW=item_IW,
+            bias_I=bias_I.masked_fill(~catalogue.exists_I, float("-inf")),
+            copy_C=user.copy_P,
+            copy_row_C=blocks.spread(torch.arange(len(batch), device=vector_PW.device)),
+            copy_item_C=batch.item_P,
         )
-        score_BI = user.vector_BW @ item_IW.T + bias_I
-        score_BI = score_BI.scatter_add(1, batch.item_BL, user.copy_BL)
-        score_BI = score_BI.masked_fill(~catalogue.exists_I, float("-inf"))
-        return Output(score_BI=score_BI, logit_BH=user.logit_BH)
+        return Output(scores=scores, logit_BH=user.logit_BH)
 
     def item_vectors(self, catalogue: Catalogue, text_vectors_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (I, W) and biases (I,) of a week's items."""
-        has_text_I1 = (catalogue.text_I >= 0).unsqueeze(1)
-        text_ID = F.embedding(catalogue.text_I.clamp(min=0), text_vectors_ND) * has_text_I1
+        text_ID = F.embedding(catalogue.text_I.clamp(min=0), text_vectors_ND)
+        text_ID = text_ID.masked_fill_((catalogue.text_I < 0).unsqueeze(1), 0.0)
         return self.items(text_ID, catalogue.index_I, catalogue.scalars_IS)
 
     def probabilities(self, logit_BH: Tensor) -> Tensor:

@@ -114,8 +114,8 @@ def save(folder: Path, splits: dict[str, list[dict]], maker: Maker, meta: dict) 
 
 def examples(rows: list[dict], ever: np.ndarray, weeks: list[int], user):
     """The arrays of one split; targets that did not exist at the week's start are dropped."""
-    from training.datasets.encode import Histories
     from training.datasets.examples import Examples
+    from training.datasets.histories import Histories
 
     week = np.array([weeks.index(row["day"] // 7) for row in rows])
     left = [[i for i in row["items"] if ever[w, i]] for row, w in zip(rows, week, strict=True)]

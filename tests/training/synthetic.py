@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets.batches import Dataset
-from training.datasets.encode import EncodeSpec, Histories
+from training.datasets.encode import EncodeSpec
 from training.datasets.examples import Examples
+from training.datasets.histories import Histories
 from training.datasets.normalise import Normaliser
 
 DAY = 86_400_000_000

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.datasets import batches as batches_module
 from training.datasets.batches import Dataset
 from training.datasets.catalogue import ItemsByWeek
-from training.datasets.encode import Histories
 from training.datasets.examples import Examples
+from training.datasets.histories import Histories
 
 DAY = 86_400_000_000
 NUM_WEEKS, NUM_ITEMS, NUM_VOCABULARY = 3, 7, 5
@@ -105,20 +106,35 @@ def test_the_plan_follows_from_seed_and_epoch(dataset):
 
 def test_similar_lengths_share_a_batch(dataset):
     batches = list(dataset.batches("train", max_positions=200))
-    real = sum(int((batch.kind_BL > 0).sum()) for batch in batches)
-    assert real / sum(batch.num_positions for batch in batches) > 0.8  # unsorted: about 0.55
+    real = sum(int((batch.kind_P > 0).sum()) for batch in batches)
+    longest = sum(len(batch) * max(length for _, length in batch.shapes) for batch in batches)
+    assert real / longest > 0.8  # unsorted: about 0.55
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=60))
+def test_a_block_pads_less_than_a_block_costs(lengths):
+    shapes, row = batches_module.block_shapes(np.array(lengths)), 0
+    assert sum(rows for rows, _ in shapes) == len(lengths)
+    for rows, length in shapes:
+        own = np.maximum(lengths[row : row + rows], 1)
+        assert length == own.max()
+        assert rows * length - own.sum() <= batches_module.BLOCK_COST
+        row += rows
 
 
 def test_a_batch_gives_each_example_as_it_was_stored(dataset):
     stored = dataset.examples("train")
     offsets = stored.history.offsets
     for batch in dataset.batches("train", max_positions=120, seed=3):
+        blocks = [row for rows, length in batch.shapes for row in [length] * rows]
+        starts = np.cumsum([0, *blocks])
         for place, row in enumerate(batch.scalars_BF[:, 0].astype(int)):
+            own = slice(starts[place], starts[place + 1])
             kept = slice(offsets[row], offsets[row + 1])
             length = offsets[row + 1] - offsets[row]
-            assert np.array_equal(batch.item_BL[place, :length], stored.history.item[kept])
-            assert np.array_equal(batch.kind_BL[place, :length], stored.history.kind[kept])
-            assert not batch.kind_BL[place, length:].any()
+            assert np.array_equal(batch.item_P[own][:length], stored.history.item[kept])
+            assert np.array_equal(batch.kind_P[own][:length], stored.history.kind[kept])
+            assert not batch.kind_P[own][length:].any()
             targets = stored.target[stored.target_offsets[row] : stored.target_offsets[row + 1]]
             assert np.array_equal(batch.target_T[batch.target_row_T == place], targets)
             assert np.array_equal(batch.label_BH[place], stored.label[row])
@@ -129,9 +145,9 @@ def test_a_batch_gives_each_example_as_it_was_stored(dataset):
 
 def test_arrays_have_the_types_that_the_network_expects(dataset):
     batch = next(dataset.batches("train", max_positions=200))
-    whole = ("task_B", "item_BL", "kind_BL", "target_T", "target_row_T")
+    whole = ("task_B", "item_P", "kind_P", "target_T", "target_row_T")
     assert {getattr(batch, name).dtype for name in whole} == {np.dtype(np.int64)}
-    real = ("gap_BL", "quantity_BL", "amount_BL", "time_to_now_B", "scalars_BF", "label_BH")
+    real = ("gap_P", "quantity_P", "amount_P", "time_to_now_B", "scalars_BF", "label_BH")
     assert {getattr(batch, name).dtype for name in (*real, "weight_B")} == {np.dtype(np.float32)}
 
 

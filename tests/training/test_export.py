@@ -15,6 +15,7 @@ import training.export
 from tests.training import synthetic
 from tests.training.small_text import small_text
 from training.bundle import GRAPHS, KEYS, Bundle
+from training.datasets.encode import padded
 from training.export import Finished, calibrate, export, pack, real_inputs
 from training.models.graphs import compare
 from training.network import prepare, restore
@@ -78,6 +79,8 @@ def test_the_graphs_have_the_promised_names(run_folder):
 def test_the_graphs_together_score_as_the_network_does(run_folder, network, dataset):
     rows = np.flatnonzero(dataset.examples("test").week == 4)
     batch, catalogue = dataset.batch("test", rows), dataset.items(4)
+    examples = dataset.examples("test")
+    users = padded(examples.history.take(rows), examples.asked_at[rows], examples.scalars[rows])
     texts = np.array(dataset.text_vectors)
     with torch.no_grad():
         expected = network(batch.to("cpu"), catalogue.to("cpu"), torch.as_tensor(texts))
@@ -91,17 +94,17 @@ def test_the_graphs_together_score_as_the_network_does(run_folder, network, data
     user, copies, probabilities = session(run_folder, "user.onnx").run(
         None,
         {
-            "item_vectors": vectors[batch.item_BL] * (batch.item_BL > 0)[:, :, None],
-            "kinds": batch.kind_BL,
-            "gaps": batch.gap_BL,
-            "quantities": batch.quantity_BL,
-            "amounts": batch.amount_BL,
-            "time_to_now": batch.time_to_now_B,
-            "scalars": batch.scalars_BF,
+            "item_vectors": vectors[users.item_BL] * (users.item_BL > 0)[:, :, None],
+            "kinds": users.kind_BL,
+            "gaps": users.gap_BL,
+            "quantities": users.quantity_BL,
+            "amounts": users.amount_BL,
+            "time_to_now": users.time_to_now_B,
+            "scalars": users.scalars_BF,
         },
     )
     scores = user @ vectors.T + biases
-    for row, items in enumerate(batch.item_BL):
+    for row, items in enumerate(users.item_BL):
         np.add.at(scores[row], items, copies[row])
     scores[:, ~catalogue.exists_I] = -np.inf
     np.testing.assert_allclose(scores, expected.score_BI, rtol=1e-3, atol=1e-3)

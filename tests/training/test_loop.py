@@ -121,7 +121,7 @@ def test_the_network_learns_the_rule_of_the_data(dataset, trained):
     for rows, output in predict(network, dataset, "test"):
         logit[rows] = output.logit_BH[:, 0]
         targets, row = examples.targets(rows)
-        top = np.argsort(-output.score_BI, axis=1)[:, :9]
+        top = np.argsort(-output.score_BI.numpy(), axis=1)[:, :9]
         hits += [target in top[place] for target, place in zip(targets, row, strict=True)]
     asked = examples.task == 1
     assert auc(logit[asked], examples.label[asked, 0]) > 0.8

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training import synthetic
+from training.datasets import batches
 from training.models.batch import Batch
+from training.models.blocks import Blocks
 from training.models.sequence import History, SequenceEncoder
 from training.network import Network, learnt_state, load_state, prepare
 from training.run import ModelConfig, Run
@@ -62,20 +64,33 @@ def test_an_example_is_answered_the_same_alone_and_among_others(network, dataset
         assert_equal(answer(network, dataset, [row]), together, slice(place, place + 1))
 
 
-def test_more_padding_changes_no_score(network, dataset):
-    def padded(name):
-        return lambda batch: np.pad(getattr(batch, name), ((0, 0), (0, 7)))
+@given(st.permutations(range(12)), st.integers(0, 300))
+@settings(max_examples=15, deadline=None)
+def test_neither_padding_nor_the_cut_into_blocks_changes_a_score(network, dataset, rows, cost):
+    own = batches.BLOCK_COST
+    try:
+        batches.BLOCK_COST = 10**9  # one block: all padded to the longest
+        padded = answer(network, dataset, rows)
+        batches.BLOCK_COST = cost
+        packed = answer(network, dataset, rows)
+    finally:
+        batches.BLOCK_COST = own
+    torch.testing.assert_close(packed.score_BI, padded.score_BI, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(packed.logit_BH, padded.logit_BH, rtol=1e-5, atol=1e-5)
 
-    names = ("item_BL", "kind_BL", "gap_BL", "quantity_BL", "amount_BL")
-    more = answer(network, dataset, range(10), **{name: padded(name) for name in names})
-    assert_equal(more, answer(network, dataset, range(10)))
+
+def test_padding_behind_the_longest_history_changes_no_score(network, dataset):
+    names = ("item_P", "kind_P", "gap_P", "quantity_P", "amount_P")
+    longer = {name: lambda batch, n=name: np.pad(getattr(batch, n), (0, 7)) for name in names}
+    shapes = {"shapes": lambda batch: ((1, batch.num_positions + 7),)}
+    assert_equal(answer(network, dataset, [3], **longer, **shapes), answer(network, dataset, [3]))
 
 
 def test_what_lies_under_the_padding_is_never_read(network, dataset):
     def dirty(name, value):
-        return lambda batch: np.where(batch.kind_BL > 0, getattr(batch, name), value)
+        return lambda batch: np.where(batch.kind_P > 0, getattr(batch, name), value)
 
-    changes = {"gap_BL": dirty("gap_BL", 9.0).__call__, "amount_BL": dirty("amount_BL", 9.0)}
+    changes = {"gap_P": dirty("gap_P", 9.0), "amount_P": dirty("amount_P", 9.0)}
     changes = {
         name: (lambda batch, change=change: change(batch).astype(np.float32))
         for name, change in changes.items()
@@ -118,42 +133,41 @@ def test_a_position_knows_nothing_of_what_comes_after_it():
         numbers = torch.rand(3, 1, 12, generator=generator)
         kinds = torch.randint(1, 5, (1, 12), generator=generator)
         parts = (full, kinds, numbers[0], numbers[1], numbers[2])
-        return History(*(part[:, :length] for part in parts))
+        return History(*(part[0, :length] for part in parts), Blocks(((1, length),)))
 
-    whole = encoder(history(12)).token_BMW
+    whole = encoder(history(12)).token_PW
     for length in (1, 5, 11):
-        torch.testing.assert_close(
-            encoder(history(length)).token_BMW, whole[:, : length + 1], rtol=1e-4, atol=1e-5
-        )
+        found = encoder(history(length)).token_PW
+        torch.testing.assert_close(found, whole[:length], rtol=1e-4, atol=1e-5)
 
 
 def test_a_bought_item_is_called_for_again_and_repeats_call_less_each(network, dataset):
-    vectors = torch.nn.functional.normalize(torch.randn(1, 1, 16), dim=2).expand(1, 4, 16)
-    ones = torch.ones(1, 4)
-    history = History(vectors, torch.full((1, 4), 4), 0 * ones, ones, ones)
+    vectors = torch.nn.functional.normalize(torch.randn(1, 16), dim=1).expand(4, 16)
+    ones = torch.ones(4)
+    history = History(vectors, torch.full((4,), 4), 0 * ones, ones, ones, Blocks(((1, 4),)))
     with torch.no_grad():
         encoded = network.user.sequence(history)
         user = network.user(history, torch.ones(1), torch.zeros(1, network.num_scalars))
-    assert encoded.repeats_BM[0].tolist() == [0, 0, 1, 2, 3]
-    assert (user.copy_BL > 0).all()
-    assert user.copy_BL[0, 0] > user.copy_BL[0, 3]
+    assert encoded.repeats_P.tolist() == [0, 1, 2, 3]
+    assert (user.copy_P > 0).all()
+    assert user.copy_P[0] > user.copy_P[3]
 
 
 def test_copies_are_added_to_the_items_of_the_history(network, dataset):
     rows = np.flatnonzero(np.diff(dataset.examples("train").history.offsets) > 4)[:1]
 
     def without(batch):
-        return np.zeros_like(batch.item_BL)
+        return np.zeros_like(batch.item_P)
 
     network.user.copy.age[2].bias.data += 5.0  # loud copies
     loud = answer(network, dataset, rows).score_BI[0]
     network.user.copy.age[2].bias.data -= 5.0
     quiet = answer(network, dataset, rows).score_BI[0]
-    items = np.unique(dataset.batch("same", rows).item_BL)
+    items = np.unique(dataset.batch("same", rows).item_P)
     raised = np.flatnonzero((loud - quiet).nan_to_num().abs().numpy() > 1e-4)
     assert set(raised) == set(items[items > 0])
     # Without items nothing is added, and the score of "no item" does not exist anyway.
-    assert answer(network, dataset, rows, item_BL=without).score_BI[0, 0] == -torch.inf
+    assert answer(network, dataset, rows, item_P=without).score_BI[0, 0] == -torch.inf
 
 
 def test_an_item_beyond_the_vocabulary_is_scored_by_text_and_numbers(network, dataset):
@@ -203,4 +217,4 @@ def test_every_task_has_its_own_columns_of_the_heads(network):
 def test_a_batch_knows_its_size(dataset):
     batch: Batch = dataset.batch("train", np.array([int(dataset.plan("train", 100)[0][0])]))
     assert len(batch) == 1
-    assert batch.num_positions == batch.item_BL.shape[1]
+    assert batch.num_positions == len(batch.item_P)

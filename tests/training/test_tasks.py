@@ -137,19 +137,28 @@ class TestLosses:
         import torch
 
         from training.models.batch import Batch, Output
+        from training.models.softmax import Scores
 
         nan = math.nan
         label = torch.tensor([[nan, nan], [1.0, 0.0], [nan, nan], [0.0, 1.0]])
-        score = torch.tensor([[-math.inf, 1.0, 2.0, 0.5]]).repeat(4, 1)
-        empty = torch.zeros(4, 1)
+        nothing, empty = torch.zeros(0, dtype=torch.int64), torch.zeros(4, 1)
+        scores = Scores(
+            vector_RW=empty,
+            item_IW=empty,
+            bias_I=torch.tensor([-math.inf, 1.0, 2.0, 0.5]),
+            copy_C=torch.zeros(0),
+            copy_row_C=nothing,
+            copy_item_C=nothing,
+        )
         batch = Batch(
             week=0,
             task_B=torch.tensor([0, 1, 0, 1]),
-            item_BL=empty,
-            kind_BL=empty,
-            gap_BL=empty,
-            quantity_BL=empty,
-            amount_BL=empty,
+            shapes=((4, 1),),
+            item_P=empty,
+            kind_P=empty,
+            gap_P=empty,
+            quantity_P=empty,
+            amount_P=empty,
             time_to_now_B=torch.zeros(4),
             scalars_BF=empty,
             target_T=torch.tensor([1, 3, 2]),
@@ -157,7 +166,7 @@ class TestLosses:
             label_BH=label,
             weight_B=torch.ones(4),
         )
-        return Output(score_BI=score, logit_BH=torch.tensor([[9.0, 9.0], [1.0, -2.0]] * 2)), batch
+        return Output(scores=scores, logit_BH=torch.tensor([[9.0, 9.0], [1.0, -2.0]] * 2)), batch
 
     def test_an_order_weighs_the_same_whatever_its_number_of_items(self):
         output, batch = self.batch()
@@ -178,9 +187,7 @@ class TestLosses:
 
         output, batch = self.batch()
         logit = output.logit_BH.clone().requires_grad_()
-        loss = TASKS["retention"].loss(
-            type(output)(score_BI=output.score_BI, logit_BH=logit), batch
-        )
+        loss = TASKS["retention"].loss(type(output)(scores=output.scores, logit_BH=logit), batch)
         loss.backward()
         assert torch.isfinite(logit.grad).all()
         assert (logit.grad[[0, 2]] == 0).all()

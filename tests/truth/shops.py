@@ -137,8 +137,8 @@ class Fitted:
         slope, shift = self.network.calibration_H2.numpy().T
         for asked, output in predict(self.network, self.dataset, split):
             kept = np.isin(asked, rows)
-            chances = 1.0 / (1.0 + np.exp(-(output.logit_BH * slope + shift)))
-            yield asked[kept], output.score_BI[kept], chances[kept]
+            chances = 1.0 / (1.0 + np.exp(-(output.logit_BH.numpy() * slope + shift)))
+            yield asked[kept], output.score_BI[kept].numpy(), chances[kept]
 
 
 def train(

@@ -1,9 +1,9 @@
 """A dataset folder, read as batches of one week each.
 
 A batch holds examples of one week only, because items are as of the week's start; and examples of
-similar length, because padding costs what real positions cost. Which example goes where follows
-from the seed and the epoch; workers compute the same plan and take every n-th batch of it.
-Needs numpy alone. Next: ``../models/batch.py``.
+similar length, because neighbours share a block that pads them to its longest. Which example goes
+where follows from the seed and the epoch; workers compute the same plan and take every n-th batch
+of it. Needs numpy alone. Next: ``../models/batch.py``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.encode import EncodeSpec, Ints, padded
+from training.datasets.encode import EncodeSpec
 from training.datasets.examples import Examples
+from training.datasets.histories import Ints, positions, time_to_now
 from training.models.batch import Batch, Catalogue
+
+BLOCK_COST = 64
+"""What a block of histories costs beside its positions, in positions; measured on a CPU."""
 
 
 class Dataset:
@@ -104,9 +108,10 @@ class Dataset:
     ) -> list[Ints]:
         """Rows of each batch: together all rows of `split` once, equally many batches a worker.
 
-        A batch computes at most `max_positions` positions, padding included, unless one history
-        alone is longer. One worker alone sees every row; of several, fewer than `world` rows are
-        left out when all batches are single rows whose number cannot be shared.
+        A batch holds at most `max_positions` positions, even if all its histories were padded to
+        the longest, unless one history alone is longer. One worker alone sees every row; of
+        several, fewer than `world` rows are left out when all batches are single rows whose number
+        cannot be shared.
 
         Raises
         ------
@@ -132,18 +137,21 @@ class Dataset:
         examples = self.examples(split)
         weeks = np.unique(examples.week[rows])
         assert len(weeks) == 1, f"a batch holds one week, not {weeks}"
-        users = padded(examples.history.take(rows), examples.asked_at[rows], examples.scalars[rows])
+        history = examples.history.take(rows)
+        shapes = block_shapes(np.diff(history.offsets))
+        flat = positions(history, np.repeat(*np.array(shapes, dtype=np.int64).T[::-1]))
         target_T, target_row_T = examples.targets(rows)
         return Batch(
             week=int(weeks[0]),
             task_B=examples.task[rows],
-            item_BL=users.item_BL,
-            kind_BL=users.kind_BL,
-            gap_BL=users.gap_BL,
-            quantity_BL=users.quantity_BL,
-            amount_BL=users.amount_BL,
-            time_to_now_B=users.time_to_now_B,
-            scalars_BF=users.scalars_BF,
+            shapes=shapes,
+            item_P=flat.item,
+            kind_P=flat.kind,
+            gap_P=flat.gap,
+            quantity_P=flat.quantity,
+            amount_P=flat.amount,
+            time_to_now_B=time_to_now(history, np.asarray(examples.asked_at[rows])),
+            scalars_BF=examples.scalars[rows],
             target_T=target_T,
             target_row_T=target_row_T,
             label_BH=examples.label[rows],
@@ -156,6 +164,22 @@ class Dataset:
 
     def _map(self, name: str) -> NDArray:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+
+def block_shapes(lengths: Ints) -> tuple[tuple[int, int], ...]:
+    """Rows and length of blocks of neighbouring histories, for ``models/blocks.py``.
+
+    A block takes in the next history while its padding stays below ``BLOCK_COST`` positions.
+    """
+    shapes: list[tuple[int, int]] = []
+    rows = longest = real = 0
+    for length in np.maximum(lengths, 1).tolist():
+        wider = max(longest, length)
+        if rows and (rows + 1) * wider - real - length > BLOCK_COST:
+            shapes.append((rows, longest))
+            rows, wider, real = 0, length, 0
+        rows, longest, real = rows + 1, wider, real + length
+    return (*shapes, (rows, longest))
 
 
 def _cut(ordered: Ints, lengths: Ints, weeks: Ints, max_positions: int) -> list[Ints]:

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets.encode import EncodeSpec, Ints, encode_items, scalars
+from training.datasets.encode import EncodeSpec, encode_items, scalars
+from training.datasets.histories import Ints
 from training.datasets.normalise import Floats, Normaliser
 
 

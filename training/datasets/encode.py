@@ -16,14 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.histories import Histories, Ints, offsets_of, positions, time_to_now
 from training.datasets.normalise import Floats, Normaliser
 
 if TYPE_CHECKING:
     import polars as pl
-
-DAY = 86_400_000_000
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,34 +59,6 @@ class EncodeSpec:
             user=Normaliser.from_dict(plain["user"]),
             item=Normaliser.from_dict(plain["item"]),
             history_length=plain["history_length"],
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Histories:
-    """Behaviours of n shoppers, one after the other, oldest first: row i is
-    ``offsets[i] : offsets[i + 1]``."""
-
-    item: NDArray[np.int32]
-    kind: NDArray[np.int8]
-    quantity: Floats
-    amount: Floats
-    at: Ints
-    """Microseconds, UTC."""
-    offsets: Ints
-
-    def take(self, rows: Ints) -> Histories:
-        """The histories of `rows`, in that order."""
-        lengths = self.offsets[rows + 1] - self.offsets[rows]
-        offsets = _offsets(lengths)
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return Histories(
-            item=self.item[places],
-            kind=self.kind[places],
-            quantity=self.quantity[places],
-            amount=self.amount[places],
-            at=self.at[places],
-            offsets=offsets,
         )
 
 
@@ -170,32 +139,21 @@ def encode_histories(frame: pl.DataFrame, index: Mapping[str, int], length: int)
         quantity=_finite(column(_flat(frame, "history_quantity").to_numpy(), np.float32)),
         amount=_finite(column(_flat(frame, "history_amount").to_numpy(), np.float32)),
         at=column(_flat(frame, "history_at").to_numpy(), np.int64),
-        offsets=_offsets(kept),
+        offsets=offsets_of(kept),
     )
 
 
 def padded(histories: Histories, asked_at: Ints, scalars_BF: Floats) -> UserArrays:
     """Histories padded on the right to the longest (at least 1), with gaps and time to now."""
-    lengths = np.diff(histories.offsets)
-    mask_BL = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
-    gaps = np.diff(histories.at, prepend=0) / DAY
-    gaps[histories.offsets[:-1][lengths > 0]] = 0.0
-    time_to_now_B = np.zeros(len(lengths), dtype=np.float32)
-    last = histories.offsets[1:][lengths > 0] - 1
-    time_to_now_B[lengths > 0] = (asked_at[lengths > 0] - histories.at[last]) / DAY
-
-    def spread(values: NDArray, kind: type) -> Any:
-        array: NDArray = np.zeros(mask_BL.shape, dtype=kind)
-        array[mask_BL] = values
-        return array
-
+    num, longest = len(asked_at), max(int(np.diff(histories.offsets).max(initial=0)), 1)
+    flat, shape = positions(histories, np.full(num, longest)), (num, longest)
     return UserArrays(
-        item_BL=spread(histories.item, np.int64),
-        kind_BL=spread(histories.kind, np.int64),
-        gap_BL=spread(gaps, np.float32),
-        quantity_BL=spread(histories.quantity, np.float32),
-        amount_BL=spread(histories.amount, np.float32),
-        time_to_now_B=time_to_now_B,
+        item_BL=flat.item.reshape(shape),
+        kind_BL=flat.kind.reshape(shape),
+        gap_BL=flat.gap.reshape(shape),
+        quantity_BL=flat.quantity.reshape(shape),
+        amount_BL=flat.amount.reshape(shape),
+        time_to_now_B=time_to_now(histories, asked_at),
         scalars_BF=scalars_BF,
     )
 
@@ -226,7 +184,3 @@ def _lengths(column: pl.Series) -> Ints:
     if len(column) == 1 and (cell := column[0]) is not None:
         return np.array([len(cell)], dtype=np.int64)
     return column.list.len().fill_null(0).to_numpy().astype(np.int64)
-
-
-def _offsets(lengths: Ints) -> Ints:
-    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths, dtype=np.int64)])

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.encode import Histories, Ints
+from training.datasets.histories import Histories, Ints
 from training.datasets.normalise import Floats
 
 

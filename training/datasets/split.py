@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 
 from training.datasets.catalogue import ItemsByWeek
-from training.datasets.encode import EncodeSpec, Histories, Ints, encode_histories, scalars
+from training.datasets.encode import EncodeSpec, encode_histories, scalars
 from training.datasets.examples import Examples
+from training.datasets.histories import Histories, Ints
 from training.datasets.normalise import Floats
 
 BLOCK = 4096

@@ -25,8 +25,8 @@ class Average:
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the parameters after `step` steps; the first steps are forgotten faster."""
         decay = min(self.decay, step / (9 + step))
-        for name, parameter in _moving(network):
-            self.values[name].lerp_(parameter, 1.0 - decay)
+        names, parameters = zip(*_moving(network), strict=True)
+        torch._foreach_lerp_([self.values[name] for name in names], parameters, 1.0 - decay)
 
     @contextmanager
     def applied(self, network: nn.Module) -> Iterator[None]:

@@ -30,7 +30,7 @@ class OptimConfig:
     averaging: float = 0.99
     """Decay of the running average of weights that is validated and kept; 0 = the last step's."""
     max_positions: int = 8192
-    """Behaviours in one batch, padding included."""
+    """Behaviours in one batch, as if all histories were padded to its longest."""
     min_batches: int = 60
     """Batches of an epoch at least: those of a small shop hold less, or it would hardly move."""
 
@@ -51,7 +51,8 @@ def make_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optimi
         {"params": [p for p in moving if p.ndim > 1], "weight_decay": optim.weight_decay},
         {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=optim.learning_rate)
+    # One kernel for all parameters: many small ones cost more to walk through than to move.
+    return torch.optim.AdamW(groups, lr=optim.learning_rate, fused=True)
 
 
 def learning_rate(optim: OptimConfig, step: int, fraction: float) -> float:
@@ -80,6 +81,5 @@ def average_gradients(network: nn.Module, loss_and_num_2: Tensor, world: int) ->
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
     num = round(loss_and_num_2[1].item())
-    for gradient in gradients:
-        gradient.div_(max(num, 1))
+    torch._foreach_div_(gradients, float(max(num, 1)))
     return num

@@ -78,7 +78,7 @@ class Lora(Method):
         """Unique text rows, at most ``max_texts``: of targets, then recent items, then others."""
         import torch
 
-        recent = batch.item_BL[batch.item_BL > 0]
+        recent = batch.item_P[batch.item_P > 0]
         exists = catalogue.exists_I.nonzero().squeeze(1)
         draw = torch.randperm(len(exists))[: self.max_texts].to(exists.device)
         share = self.max_texts // 2
@@ -86,7 +86,7 @@ class Lora(Method):
         wanted = catalogue.text_I[items]
         wanted = wanted[wanted >= 0].tolist()
         unique = list(dict.fromkeys(wanted))[: self.max_texts]
-        return torch.tensor(unique, dtype=torch.int64, device=batch.item_BL.device)
+        return torch.tensor(unique, dtype=torch.int64, device=batch.item_P.device)
 
     def merge(self, network: nn.Module) -> None:
         """Add the adapters to the weights they change and take them out of the encoder."""

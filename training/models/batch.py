@@ -4,7 +4,7 @@ Shape legend, used in every name that ends in capitals:
 
 ====  =====================================================================
 B     examples of the batch (one shopper at one moment each)
-L     behaviours of the longest history in the batch; shorter ones are padded on the right
+P     positions of all histories, one after the other, laid out in blocks (``blocks.py``)
 I     items of the dataset: 0 = none; 1 .. K = those that training rows knew (the vocabulary, with
       an id embedding each); beyond K = items of later weeks, known by text and scalars alone
 N     texts of the dataset
@@ -20,10 +20,13 @@ The arrays are NumPy's until ``to(device)`` makes tensors of them. Next: ``seque
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     import torch
+
+    from training.models.softmax import Scores
 
 
 class _Movable:
@@ -38,7 +41,7 @@ class _Movable:
         moved: dict[str, Any] = {}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            is_plain = value is None or isinstance(value, int | str)
+            is_plain = isinstance(value, int | tuple)
             moved[field.name] = value if is_plain else torch.as_tensor(value).to(device)
         return type(self)(**moved)
 
@@ -51,15 +54,17 @@ class Batch(_Movable):
     """Index of the week; ``Dataset.items(week)`` holds the catalogue as of its start."""
     task_B: Any
     """int64, index into the run's tasks: which task the example belongs to."""
-    item_BL: Any
+    shapes: tuple[tuple[int, int], ...]
+    """Rows and length of each block of histories; each length is at least 1."""
+    item_P: Any
     """int64, item of each behaviour, oldest first; 0 = none or padding."""
-    kind_BL: Any
+    kind_P: Any
     """int64, code of the behaviour's kind; 0 = padding, always after the last real behaviour."""
-    gap_BL: Any
+    gap_P: Any
     """float32, days since the behaviour before (0 for the first)."""
-    quantity_BL: Any
+    quantity_P: Any
     """float32, pieces; 0 where it does not apply."""
-    amount_BL: Any
+    amount_P: Any
     """float32, base currency; 0 where it does not apply."""
     time_to_now_B: Any
     """float32, days from the last behaviour to the moment of asking (0 without history)."""
@@ -75,12 +80,12 @@ class Batch(_Movable):
     """float32, weight of the example in its task's loss."""
 
     def __len__(self) -> int:
-        return len(self.kind_BL)
+        return len(self.task_B)
 
     @property
     def num_positions(self) -> int:
-        """Positions the network computes, padding included."""
-        return int(self.kind_BL.shape[0] * self.kind_BL.shape[1])
+        """Positions the network computes, the little padding of blocks included."""
+        return len(self.kind_P)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +106,12 @@ class Catalogue(_Movable):
 class Output:
     """What the network says about a batch."""
 
-    score_BI: Any
-    """Score of every item as the next purchase; -inf for items that did not exist that week."""
+    scores: Scores
+    """The scores of all items as the next purchase, in the parts that they are the sum of."""
     logit_BH: Any
     """Logit of every head, uncalibrated."""
+
+    @cached_property
+    def score_BI(self) -> torch.Tensor:
+        """Score of every item; -inf for items that did not exist that week. Made when asked for."""
+        return self.scores.whole()

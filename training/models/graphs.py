@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from training.models.blocks import Blocks
 from training.models.probes import Inputs
 from training.models.sequence import History
 
@@ -40,9 +41,18 @@ class UserGraph(nn.Module):
         scalars: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The outputs of user.onnx."""
-        history = History(item_vectors, kinds, gaps, quantities, amounts)
+        rows, length = kinds.shape
+        history = History(
+            vector_PW=item_vectors.flatten(0, 1),
+            kind_P=kinds.flatten(),
+            gap_P=gaps.flatten(),
+            quantity_P=quantities.flatten(),
+            amount_P=amounts.flatten(),
+            blocks=Blocks(((rows, length),)),
+        )
         user = self.network.user(history, time_to_now, scalars)
-        return user.vector_BW, user.copy_BL, self.network.probabilities(user.logit_BH)
+        copy = user.copy_P.unflatten(0, (rows, length))
+        return user.vector_BW, copy, self.network.probabilities(user.logit_BH)
 
 
 class ItemGraph(nn.Module):

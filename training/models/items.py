@@ -28,8 +28,9 @@ class ItemEncoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Vectors (I, W) and biases (I,); `index_I` is 0 for an item without learnt delta."""
         known_I1 = (index_I > 0).unsqueeze(1)
-        # Text vectors have length 1: bring their entries to the usual variance of inputs.
-        spread_ID = text_vector_ID * self.text.in_features**0.5
+        # Text vectors have length 1: this brings their entries to the usual variance of inputs.
+        text_weight = self.text.weight * self.text.in_features**0.5
+        text_IW = F.linear(text_vector_ID, text_weight, self.text.bias)
         delta_IW = torch.where(known_I1, self.delta(index_I), 0.0)
-        vector_IW = self.text(spread_ID) + delta_IW + self.scalars(scalars_IS)
+        vector_IW = text_IW + delta_IW + self.scalars(scalars_IS)
         return F.normalize(vector_IW, dim=1), self.bias(scalars_IS).squeeze(1)

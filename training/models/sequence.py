@@ -1,20 +1,25 @@
 """A causal transformer over a shopper's behaviours, read at the last one.
 
 A token is what was done to which item, how much of it, and how long after the behaviour before;
-position i knows the time between behaviours up to i and nothing of the moment of asking. Padding
-lies after the last real behaviour, so that a causal mask alone keeps it out, and the last layer
-computes the last position only. Letters in names: ``batch.py``. Next: ``../network.py``.
+position i knows the time between behaviours up to i and nothing of the moment of asking. Histories
+lie flat in blocks (``blocks.py``). What padding is left lies after the last real behaviour, so that
+a causal mask alone keeps it out, and the last layer computes the last position only. Letters in
+names: ``batch.py``. Next: ``softmax.py``, then ``../network.py``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from training.models.blocks import Blocks, join
+from training.models.dropout import Dropout
 
 NUM_FEATURES = 4
 SAME = 0.9999
@@ -23,26 +28,42 @@ SAME = 0.9999
 class History(NamedTuple):
     """What the network is told of behaviours; see ``Batch``. A row may be empty."""
 
-    vector_BLW: Tensor
+    vector_PW: Tensor
     """Vector of each behaviour's item; zero without item."""
-    kind_BL: Tensor
-    gap_BL: Tensor
-    quantity_BL: Tensor
-    amount_BL: Tensor
+    kind_P: Tensor
+    gap_P: Tensor
+    quantity_P: Tensor
+    amount_P: Tensor
+    blocks: Blocks
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A history as the transformer sees it, with a start token at position 0 (M = L + 1)."""
+    """A history as the transformer sees it."""
 
-    token_BMW: Tensor
+    token_PW: Tensor
     """Outputs of the layer before the last."""
     last_BW: Tensor
     """Output of the last layer at the last real position."""
-    age_BM: Tensor
+    age_P: Tensor
     """Days from each behaviour to the last one."""
-    repeats_BM: Tensor
+    repeats_P: Tensor
     """How many earlier behaviours concerned the same item."""
+
+
+class Reach(NamedTuple):
+    """How far positions see, in one block: from Q of them to M."""
+
+    log_days_BQM: Tensor
+    """log(1 + days) between the two."""
+    barred_BQM: Tensor
+    """-inf where the second comes later than the first, 0 elsewhere; B may be 1 for all rows."""
+
+    def at(self, position_B: Tensor) -> Reach:
+        """From one position of each row alone."""
+        row_B = torch.arange(len(position_B), device=position_B.device)
+        barred_BM = self.barred_BQM[0][position_B]
+        return Reach(self.log_days_BQM[row_B, position_B].unsqueeze(1), barred_BM.unsqueeze(1))
 
 
 class Attention(nn.Module):
@@ -56,17 +77,35 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
         self.slope = nn.Parameter(torch.linspace(-2.0, 0.0, num_heads))
 
-    def forward(self, query_BQW: Tensor, token_BMW: Tensor, days_BQM: Tensor) -> Tensor:
-        """Attend from Q positions to M; `days_BQM` lie between them, negative where barred."""
-        query = self._heads(self.query(query_BQW))
-        key, value = self._heads(self.key_value(token_BMW)).chunk(2, dim=-1)
-        days = days_BQM.unsqueeze(1)
-        bias = -days.clamp(min=0.0).log1p() * F.softplus(self.slope).view(1, -1, 1, 1)
-        bias = bias.masked_fill(days < 0.0, float("-inf"))
+    def forward(
+        self,
+        query_XW: Tensor,
+        token_YW: Tensor,
+        asking: Blocks,
+        known: Blocks,
+        reaches: Sequence[Reach],
+    ) -> Tensor:
+        """Attend from the positions X, laid out as `asking`, to the positions Y, as `known`."""
+        blocks = zip(
+            asking.split(self.query(query_XW)),
+            known.split(self.key_value(token_YW)),
+            reaches,
+            strict=True,
+        )
+        return self.out(join([self._within(*block) for block in blocks]))
+
+    def _within(self, query_BQW: Tensor, key_value_BMX: Tensor, reach: Reach) -> Tensor:
+        """One block: every history attends to itself."""
+        query = self._heads(query_BQW)
+        key, value = self._heads(key_value_BMX).chunk(2, dim=-1)
+        rate = F.softplus(self.slope).view(1, -1, 1, 1)
+        bias = torch.addcmul(
+            reach.barred_BQM.unsqueeze(1), reach.log_days_BQM.unsqueeze(1), rate, value=-1.0
+        )
         scaled = query / math.sqrt(query.shape[-1])
         # By hand: the fused kernel's memory layout can't be exported, and the bias has gradients.
         weight = torch.softmax(scaled @ key.transpose(2, 3) + bias, dim=3)
-        return self.out((weight @ value).transpose(1, 2).flatten(2))
+        return (weight @ value).transpose(1, 2).flatten(2)
 
     def _heads(self, vector_BMW: Tensor) -> Tensor:
         return vector_BMW.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -82,13 +121,20 @@ class Layer(nn.Module):
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
         self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
-    def forward(self, query_BQW: Tensor, token_BMW: Tensor, days_BQM: Tensor) -> Tensor:
-        """The new vectors of the Q querying positions."""
-        mixed = self.dropout(self.attention(query_BQW, token_BMW, days_BQM))
-        query_BQW = self.first_norm(query_BQW + mixed)
-        return self.second_norm(query_BQW + self.dropout(self.feed_forward(query_BQW)))
+    def forward(
+        self,
+        query_XW: Tensor,
+        token_YW: Tensor,
+        asking: Blocks,
+        known: Blocks,
+        reaches: Sequence[Reach],
+    ) -> Tensor:
+        """The new vectors of the querying positions; all of them, or one of each history."""
+        mixed = self.dropout(self.attention(query_XW, token_YW, asking, known, reaches))
+        query_XW = self.first_norm(query_XW + mixed)
+        return self.second_norm(query_XW + self.dropout(self.feed_forward(query_XW)))
 
 
 class SequenceEncoder(nn.Module):
@@ -102,32 +148,41 @@ class SequenceEncoder(nn.Module):
         self.item = nn.Linear(width, width)
         self.kind = nn.Embedding(num_kinds, width)
         self.features = nn.Linear(NUM_FEATURES, width)
-        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
+        self.norm, self.dropout = nn.LayerNorm(width), Dropout(dropout)
         self.layers = nn.ModuleList(Layer(width, num_heads, dropout) for _ in range(num_layers))
 
     def forward(self, history: History) -> Encoded:
         """Encode; scores do not depend on the amount of padding."""
-        at_BM = F.pad(history.gap_BL.cumsum(dim=1), (1, 0))
-        length_B = (history.kind_BL > 0).sum(dim=1)
-        repeats_BM = F.pad(_repeats(history.vector_BLW), (1, 0))
-        token_BMW = self._tokens(history, repeats_BM[:, 1:])
-        days_BMM = _days_between(at_BM)
+        behaviours, known = history.blocks, history.blocks.longer()
+        at = [F.pad(gap_BL.cumsum(dim=1), (1, 0)) for gap_BL in behaviours.split(history.gap_P)]
+        reaches = [causal_reach(at_BM) for at_BM in at]
+        repeats_P = join([_repeats(v) for v in behaviours.split(history.vector_PW)])
+        token_MW = self._tokens(history, repeats_P)
         for layer in self.layers[:-1]:
-            token_BMW = layer(token_BMW, token_BMW, days_BMM)
-        last_B11 = length_B.view(-1, 1, 1)
-        pick = last_B11.expand(-1, 1, token_BMW.shape[2])
-        days_B1M = days_BMM.gather(1, last_B11.expand(-1, 1, at_BM.shape[1]))
-        last_BW = self.layers[-1](token_BMW.gather(1, pick), token_BMW, days_B1M).squeeze(1)
-        age_BM = (at_BM.gather(1, length_B.unsqueeze(1)) - at_BM).clamp(min=0.0)
-        return Encoded(token_BMW, last_BW, age_BM, repeats_BM)
+            token_MW = layer(token_MW, token_MW, known, known, reaches)
+        last = [(kind_BL > 0).sum(dim=1) for kind_BL in behaviours.split(history.kind_P)]
+        tokens = known.split(token_MW)
+        asking_BW = torch.cat([_pick(t, place) for t, place in zip(tokens, last, strict=True)])
+        ages = [
+            (_pick(at_BM, place).unsqueeze(1) - at_BM)[:, 1:].clamp(min=0.0)
+            for at_BM, place in zip(at, last, strict=True)
+        ]
+        last_reaches = [reach.at(place) for reach, place in zip(reaches, last, strict=True)]
+        asking = Blocks(tuple((rows, 1) for rows, _ in known.shapes))
+        last_BW = self.layers[-1](asking_BW, token_MW, asking, known, last_reaches)
+        return Encoded(join([token[:, 1:] for token in tokens]), last_BW, join(ages), repeats_P)
 
-    def _tokens(self, history: History, repeats_BL: Tensor) -> Tensor:
-        parts = (history.gap_BL, history.quantity_BL, history.amount_BL, repeats_BL)
-        features_BLF = torch.stack([signed_log(part) for part in parts], dim=-1)
-        token_BLW = self.item(history.vector_BLW * self.item.in_features**0.5)
-        token_BLW = token_BLW + self.kind(history.kind_BL) + self.features(features_BLF)
-        start_B1W = self.start.expand(token_BLW.shape[0], 1, -1)
-        return self.dropout(self.norm(torch.cat([start_B1W, token_BLW], dim=1)))
+    def _tokens(self, history: History, repeats_P: Tensor) -> Tensor:
+        """Tokens of all behaviours, and of a start before each history's first."""
+        parts = (history.gap_P, history.quantity_P, history.amount_P, repeats_P)
+        features_PF = torch.stack([signed_log(part) for part in parts], dim=-1)
+        token_PW = self.item(history.vector_PW * self.item.in_features**0.5)
+        token_PW = token_PW + self.kind(history.kind_P) + self.features(features_PF)
+        started = [
+            torch.cat([self.start.expand(token_BLW.shape[0], 1, -1), token_BLW], dim=1)
+            for token_BLW in history.blocks.split(token_PW)
+        ]
+        return self.dropout(self.norm(join(started)))
 
 
 def signed_log(values: Tensor) -> Tensor:
@@ -135,17 +190,21 @@ def signed_log(values: Tensor) -> Tensor:
     return values.sign() * values.abs().log1p()
 
 
-def _days_between(at_BM: Tensor) -> Tensor:
-    """Days (B, M, M) from the second position to the first; -1 where the second comes later."""
+def causal_reach(at_BM: Tensor) -> Reach:
+    """Every position of a block sees itself and what came before it, at `at_BM` days."""
     position = torch.arange(at_BM.shape[1], device=at_BM.device)
     later_MM = position.unsqueeze(0) > position.unsqueeze(1)
     days_BMM = at_BM.unsqueeze(2) - at_BM.unsqueeze(1)
-    return days_BMM.clamp(min=0.0).masked_fill(later_MM, -1.0)
+    barred_1MM = torch.zeros_like(days_BMM[:1]).masked_fill(later_MM, float("-inf"))
+    return Reach(days_BMM.clamp(min=0.0).log1p(), barred_1MM)
+
+
+def _pick(value_BM: Tensor, position_B: Tensor) -> Tensor:
+    """The value (B, ...) of each row of a block at its position."""
+    return value_BM[torch.arange(len(position_B), device=position_B.device), position_B]
 
 
 def _repeats(vector_BLW: Tensor) -> Tensor:
     """Earlier positions with the same item vector, so that items need no index to be counted."""
     same_BLL = (vector_BLW @ vector_BLW.transpose(1, 2) > SAME).to(vector_BLW.dtype)
-    position = torch.arange(vector_BLW.shape[1], device=vector_BLW.device)
-    earlier = (position.unsqueeze(0) < position.unsqueeze(1)).to(vector_BLW.dtype)
-    return (same_BLL * earlier).sum(dim=2).detach()
+    return same_BLL.tril(-1).sum(dim=2).detach()

@@ -66,17 +66,13 @@ class NextItem:
         An order's loss is the mean over its items of -log p(item), so that an order of a hundred
         lines weighs as much as one of a single line.
         """
-        import torch
+        from training.models.softmax import cross_entropy
 
-        rows_T, num_B = batch.target_row_T, torch.zeros_like(batch.weight_B)
-        num_B = num_B.index_add(0, rows_T, torch.ones_like(rows_T, dtype=num_B.dtype))
-        asked = num_B > 0
-        if not asked.any():
-            return output.score_BI.new_zeros(())
-        log_total_B = output.score_BI.logsumexp(dim=1)
-        loss_T = log_total_B[rows_T] - output.score_BI[rows_T, batch.target_T]
-        share_T = batch.weight_B[rows_T] / num_B[rows_T]
-        return (loss_T * share_T).sum() / asked.sum()
+        asked_S, row_T, num_S = batch.target_row_T.unique_consecutive(
+            return_inverse=True, return_counts=True
+        )
+        share_T = batch.weight_B[batch.target_row_T] / num_S[row_T] / max(len(asked_S), 1)
+        return cross_entropy(output.scores.of(asked_S), batch.target_T, row_T, share_T)
 
     def metrics(
         self, scores: np.ndarray, labels: np.ndarray | Sequence[np.ndarray]
