@@ -1,23 +1,21 @@
-"""As-of reads of rows in Arrow: the newest row known at a moment, or the last N as lists.
+"""As-of reads over sorted rows: the newest row known at a moment, or the last N.
 
-Rows are sorted once by (key, time, created, order columns); "position" means a place in that
-order. All times are microseconds since 1970 (UTC). Used by ``parquet.py`` and ``offline.py``.
+Rows are in order of (key, time, created, order columns); "position" means a place in that order.
+All times are microseconds since 1970 (UTC). It works on arrays; ``parquet.py`` brings columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 _NEVER = np.iinfo(np.int64).max
-_PIECE = 1 << 21  # list elements gathered at once: bounds what is needed beside the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +35,30 @@ class Layout:
             raise ValueError(f"collect is {self.collect}; name the rows to keep, at least 1")
 
     @property
+    def stamps(self) -> tuple[str, ...]:
+        """The columns that say when."""
+        return (self.time,) if self.created in (None, self.time) else (self.time, self.created)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """All columns that say who, when and in which order."""
-        created = () if self.created is None else (self.created,)
-        return (*self.keys, self.time, *created, *self.order)
+        return (*self.keys, *self.stamps, *self.order)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsOf:
-    """Source rows in order; arrays have one entry per position, `starts` one per key."""
+    """Rows of a source in order; arrays have one entry per position, `starts` one per key and one.
 
-    table: pa.Table
-    layout: Layout
-    keys: pl.DataFrame
+    Attributes
+    ----------
+    row
+        Place of each position's row in its source.
+    number
+        Number of its key, ascending.
+    known
+        When it became known; `_NEVER` for a row that never did.
+    """
+
     starts: Ints
     row: Ints
     number: Ints
@@ -57,183 +66,171 @@ class AsOf:
     known: Ints
 
     @classmethod
-    def sort(cls, table: pa.Table, layout: Layout, *, only_created: bool) -> AsOf:
-        """Order the rows of `table`; those without a key or a time are never known.
+    def sort(
+        cls,
+        index: Index,
+        order: Callable[[Ints], Sequence[pl.Series]],
+        *,
+        only_created: bool,
+    ) -> AsOf:
+        """Order the rows of `index` by key and time.
 
-        With `only_created` a row is known from its created time on, and never without one.
+        Parameters
+        ----------
+        order
+            Gives what decides between rows of one key and time, for some rows of the source; it is
+            asked for ties alone.
+        only_created
+            A row is known from its created time on, and never without one.
         """
-        columns = {f"key{i}": table[name] for i, name in enumerate(layout.keys)}
-        names = list(columns)
-        order = {f"order{i}": table[name] for i, name in enumerate(layout.order)}
-        frame = pl.DataFrame(
-            {name: _series(column) for name, column in (columns | order).items()}
-            | {"time": micros(table[layout.time], layout.time)}
-        ).with_columns(created=_created(table, layout))
-        frame = frame.with_row_index("row").drop_nulls([*names, "time"])
-        keys = frame.select(names).unique(maintain_order=True).with_row_index("number")
-        frame = frame.join(keys, on=names, maintain_order="left").sort(
-            "number", "time", "created", *order, maintain_order=True
-        )
-        known = pl.max_horizontal("time", pl.col("created").fill_null(_NEVER))
-        number = _ints(frame["number"])
+        places = _by_key_and_time(index.number, index.time, index.num_keys)
+        ties = _ties(index.number[places], index.time[places])
+        if len(ties):
+            places[ties] = _settled(places[ties], index, order)
+        counts = np.bincount(index.number, minlength=index.num_keys)
+        time = known = index.time[places]
+        if only_created and index.created is not None:
+            created = index.created.fill_null(_NEVER).to_numpy()
+            known = np.maximum(time, created[places])
         return cls(
-            table=table,
-            layout=layout,
-            keys=keys,
-            starts=np.searchsorted(number, np.arange(keys.height)).astype(np.int64),
-            row=_ints(frame["row"]),
-            number=number,
-            time=_ints(frame["time"]),
-            known=_ints(frame.select(known if only_created else "time").to_series()),
+            starts=offsets(counts),
+            row=index.row[places],
+            number=np.repeat(np.arange(index.num_keys), counts),
+            time=time,
+            known=known,
         )
-
-    def numbers(self, columns: Sequence[pa.ChunkedArray]) -> Ints:
-        """The number of each key in `columns` (one per key column), -1 for an unknown one."""
-        asked = {}
-        for i, (name, column) in enumerate(zip(self.layout.keys, columns, strict=True)):
-            asked[f"key{i}"] = _as_key(_series(column), self.keys[f"key{i}"].dtype, name)
-        found = pl.DataFrame(asked).join(
-            self.keys, on=list(asked), how="left", maintain_order="left"
-        )
-        return _ints(found["number"].cast(pl.Int64).fill_null(-1))
 
     def last(self, numbers: Ints, moments: Ints) -> Ints:
-        """Position of the newest row of each key known at each moment, -1 for none."""
-        return self._latest(numbers, moments, self.known)
+        """Position of the newest row of each key known at each moment; -1 for none.
+
+        Parameters
+        ----------
+        numbers
+            The number of a key (n,), -1 for one that has no row.
+        moments
+            (n,).
+        """
+        if self._is_punctual:
+            return self._latest(numbers, moments, self.known)
+        # Known out of order: the newest row by a moment is the highest position known until then.
+        num_keys = len(self.starts) - 1
+        places = _by_key_and_time(self.number, self.known, num_keys)
+        found = self._latest(numbers, moments, self.known[places])
+        return (
+            np.where(found < 0, -1, np.maximum.accumulate(places)[found]) if len(places) else found
+        )
 
     def first(self, numbers: Ints, moments: Ints, ttl: int = 0) -> Ints:
         """Lowest position of each key that is not older than `ttl` at each moment; 0: no limit."""
-        starts = self.starts[numbers] if len(self.starts) else np.zeros_like(numbers)
+        starts = self.starts[numbers]
         if ttl <= 0:
             return starts
         return np.maximum(starts, self._latest(numbers, moments - ttl - 1, self.time) + 1)
 
-    def closes_stamp(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def closes_stamp(self) -> Bools:
         """Whether a position is the last one of its key and time."""
         changes = (np.diff(self.number) != 0) | (np.diff(self.time) != 0)
         return np.append(changes, True)[: len(self.time)]
 
-    def _latest(self, numbers: Ints, moments: Ints, times: Ints) -> Ints:
-        """Highest position of each key whose time in `times` is not after the moment, or -1.
+    def window(self, first: Ints, last: Ints, moments: Ints, num: int) -> tuple[Ints, Ints]:
+        """Positions of the last `num` rows known at each moment, oldest first, run after run.
 
-        Times may be out of order within a key: the running maximum is the newest row by then.
+        Gives them with the length of each run. Rows that were not known yet may lie between: runs
+        double until they hold enough.
         """
-        rows = pl.DataFrame({"number": self.number, "time": times}).with_row_index("position")
-        rows = rows.sort("number", "time", maintain_order=True).with_columns(
-            pl.col("position").cast(pl.Int64).cum_max()
-        )
-        rows = rows.unique(["number", "time"], keep="last", maintain_order=True)
-        asked = pl.DataFrame({"number": numbers, "time": moments}).with_row_index("asked")
-        found = asked.sort("time").join_asof(rows, on="time", by="number", check_sortedness=False)
-        return _ints(found.sort("asked")["position"].fill_null(-1))
-
-    def gather(
-        self, names: Sequence[str], first: Ints, last: Ints, moments: Ints
-    ) -> dict[str, pa.ChunkedArray]:
-        """The columns `names` at `last`, or as lists of the rows up to it, oldest first.
-
-        Where `last` lies before `first` nothing is known: null, or an empty list.
-        """
-        if self.layout.collect is None:
-            row = self.row[last] if len(self.row) else last
-            found = pa.array(row, mask=last < first)
-            return {name: _flat(self.table[name]).take(found) for name in names}
-        sources = {name: _flat(self.table[name]) for name in names}
-        pieces: dict[str, list[pa.Array]] = {name: [] for name in names}
-        for part in _parts(np.clip(last - first + 1, 0, self.layout.collect)):
-            positions, lengths = self._window(first[part], last[part], moments[part])
-            row = pa.array(self.row[positions])
-            offsets = pa.array(_offsets(lengths), pa.int32())
-            for name, source in sources.items():
-                pieces[name].append(pa.ListArray.from_arrays(offsets, source.take(row)))
-        kinds = {name: pa.list_(source.type) for name, source in sources.items()}
-        return {name: pa.chunked_array(pieces[name], kinds[name]) for name in names}
-
-    def _window(self, first: Ints, last: Ints, moments: Ints) -> tuple[Ints, Ints]:
-        """Positions of the last rows known at each moment, one run per moment, and run lengths.
-
-        Rows that were not known yet may lie between: runs double until they hold enough.
-        """
-        assert self.layout.collect is not None, "only a collected view has windows"
-        start = np.maximum(first, last - self.layout.collect + 1)
+        start = np.maximum(first, last - num + 1)
         while True:
             lengths = np.maximum(last - start + 1, 0)
-            positions = _runs(start, lengths)
+            positions = runs(start, lengths)
             known = self.known[positions] <= np.repeat(moments, lengths)
             if known.all():
                 return positions, lengths
-            total = _offsets(known.astype(np.int64))
-            ends = total[_offsets(lengths)]
+            total = offsets(known.astype(np.int64))
+            ends = total[offsets(lengths)]
             counts = np.diff(ends)
-            short = (counts < self.layout.collect) & (start > first)
+            short = (counts < num) & (start > first)
             if not short.any():
                 break
             start = np.where(short, np.maximum(first, start - lengths), start)
         after = np.repeat(ends[1:], lengths) - total[:-1]
-        keep = known & (after <= self.layout.collect)
-        return positions[keep], np.minimum(counts, self.layout.collect)
+        keep = known & (after <= num)
+        return positions[keep], np.minimum(counts, num)
+
+    @property
+    def _is_punctual(self) -> bool:
+        """Whether rows of a key became known in their order."""
+        ascends = np.diff(self.known) >= 0
+        return bool((ascends | (np.diff(self.number) != 0)).all())
+
+    def _latest(self, numbers: Ints, moments: Ints, times: Ints) -> Ints:
+        """Highest place of each key whose time in `times` is not after the moment, or -1.
+
+        `times` ascend within each key. All are looked for at once, by halving.
+        """
+        first = self.starts[numbers]
+        low, high = first.copy(), np.where(numbers < 0, first, self.starts[numbers + 1])
+        searching = np.flatnonzero(low < high)
+        while len(searching):
+            middle = (low[searching] + high[searching]) >> 1
+            fits = times[middle] <= moments[searching]
+            low[searching[fits]] = middle[fits] + 1
+            high[searching[~fits]] = middle[~fits]
+            searching = searching[low[searching] < high[searching]]
+        return np.where(low > first, low - 1, -1)
 
 
-def micros(column: pa.ChunkedArray, name: str) -> pl.Series:
-    """The timestamps of `column`, rounded up: nothing is known before it happened.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """Rows of a source that can matter, in its order: who, when, and where each stands."""
 
-    Raises
-    ------
-    ValueError
-        When the column holds no timestamps.
-    """
-    times = _series(column)
-    if not isinstance(times.dtype, pl.Datetime):
-        raise ValueError(
-            f"column {name!r} holds {times.dtype}, not timestamps; write timestamp[us, UTC]"
-        )
-    if times.dtype.time_unit == "ns":
-        return -(-times.cast(pl.Int64) // 1000)
-    return times.dt.epoch("us")
+    row: Ints
+    number: Ints
+    """Of the row's key, 0 .. num_keys - 1."""
+    num_keys: int
+    time: Ints
+    created: pl.Series | None
+    """Null where unknown; None when it says nothing that `time` does not, or was not asked for."""
 
 
-def _created(table: pa.Table, layout: Layout) -> pl.Series:
-    return micros(table[layout.created or layout.time], layout.created or layout.time)
-
-
-def _as_key(asked: pl.Series, kind: pl.DataType, name: str) -> pl.Series:
-    """`asked` in the type of the source's key; numbers are never compared with text."""
-    both_text = asked.dtype in (pl.String, pl.Categorical) and kind == pl.String
-    both_numbers = asked.dtype.is_numeric() and kind.is_numeric()
-    if not (both_text or both_numbers or asked.dtype in (kind, pl.Null)):
-        raise ValueError(
-            f"key {name!r} is {asked.dtype} where its source has {kind}; cast it to that type"
-        )
-    return asked.cast(kind)
-
-
-def _parts(lengths: Ints) -> Iterator[slice]:
-    """Slices of rows that hold about as many list elements as one piece may."""
-    piece = _offsets(lengths)[:-1] // _PIECE
-    edges = [*np.flatnonzero(np.diff(piece, prepend=-1)), len(lengths)]
-    for start, end in pairwise(edges):
-        yield slice(start, end)
-
-
-def _runs(starts: Ints, lengths: Ints) -> Ints:
+def runs(starts: Ints, lengths: Ints) -> Ints:
     """start, start + 1, ... for each run, one after the other."""
-    offsets = _offsets(lengths)
-    return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+    places = offsets(lengths)
+    return np.arange(places[-1]) + np.repeat(starts - places[:-1], lengths)
 
 
-def _offsets(lengths: Ints) -> Ints:
+def offsets(lengths: Ints) -> Ints:
+    """Where each run begins, and the end of the last."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+def _by_key_and_time(number: Ints, time: Ints, num_keys: int) -> Ints:
+    """The places (n,) of rows in order of key and time; of equal ones in any order."""
+    if not len(time):
+        return np.zeros(0, dtype=np.int64)
+    first, span = int(time.min()), int(time.max()) - int(time.min()) + 1
+    if num_keys * span >= _NEVER:  # years of many shoppers: both do not fit into one number
+        frame = pl.DataFrame({"number": number, "time": time})
+        return (
+            frame.select(pl.arg_sort_by("number", "time")).to_series().to_numpy().astype(np.int64)
+        )
+    both = number * span + (time - first)
+    if (both[1:] >= both[:-1]).all():
+        return np.arange(len(both))
+    return np.argsort(both)
 
 
-def _series(column: pa.ChunkedArray) -> pl.Series:
-    found = pl.from_arrow(column)
-    assert isinstance(found, pl.Series), "one column is one series"
-    return found
+def _ties(number: Ints, time: Ints) -> Ints:
+    """Positions whose key and time are those of a neighbour."""
+    same = (number[1:] == number[:-1]) & (time[1:] == time[:-1])
+    if not same.any():
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(np.append(same, False) | np.append(False, same))
 
 
-def _ints(series: pl.Series) -> Ints:
-    return series.cast(pl.Int64).to_numpy()
+def _settled(places: Ints, index: Index, order: Callable[[Ints], Sequence[pl.Series]]) -> Ints:
+    """Rows of ties in their order; where nothing decides, as they stand in the source."""
+    told = {f"order{place}": values for place, values in enumerate(order(index.row[places]))}
+    tied = pl.DataFrame(
+        {"number": index.number[places], "time": index.time[places], **told, "place": places}
+    )
+    return tied.sort(tied.columns, nulls_last=False)["place"].to_numpy()

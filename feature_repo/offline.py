@@ -7,8 +7,8 @@ whose source is tagged ``{"collect": "N", "order": "column,column"}``. Named in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +20,12 @@ from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob,
 from feast.infra.offline_stores.offline_utils import infer_event_timestamp_from_entity_df
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
-from feast.saved_dataset import ValidationReference
 from feast.utils import _get_requested_feature_views_to_features_dict
 
 from feature_repo.asof import Ints
-from feature_repo.parquet import nullable, pulled, rows_of, view_columns
+from feature_repo.files import Span
+from feature_repo.job import AsOfRetrievalJob
+from feature_repo.parquet import Rows, pulled, rows_of, view_columns
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,64 +34,6 @@ class AsOfOfflineStoreConfig(FeastConfigBaseModel):
     """Nothing to set: the sources name their files."""
 
     type: Literal["feature_repo.offline.AsOfOfflineStore"] = "feature_repo.offline.AsOfOfflineStore"
-
-
-class AsOfRetrievalJob(RetrievalJob):
-    """A table that is computed when asked for; Feast applies on-demand views to it."""
-
-    def __init__(
-        self,
-        evaluate: Callable[[], pa.Table],
-        *,
-        on_demand_feature_views: list[OnDemandFeatureView] | None = None,
-        full_feature_names: bool = False,
-        metadata: RetrievalMetadata | None = None,
-    ) -> None:
-        self._evaluate = evaluate
-        self._on_demand_feature_views = on_demand_feature_views or []
-        self._full_feature_names = full_feature_names
-        self._metadata = metadata
-
-    def to_arrow(
-        self,
-        validation_reference: ValidationReference | None = None,
-        timeout: int | None = None,
-    ) -> pa.Table:
-        """The spine and its features; an on-demand feature replaces an input of the same name."""
-        table = super().to_arrow(validation_reference, timeout)
-        places = {name: place for place, name in enumerate(table.column_names)}
-        return table.select(list(places.values()))
-
-    def persist(self, storage: Any, allow_overwrite: bool = False, timeout: Any = None) -> None:
-        """Refused: this store writes nothing."""
-        raise ValueError("the as-of offline store only reads; write to_arrow() to a file yourself")
-
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        inputs = [
-            (field.name, f"{source.name}__{field.name}")  # Feast copies each to its other name
-            for view in self._on_demand_feature_views
-            for source in view.source_feature_view_projections.values()
-            for field in source.features
-        ]
-        return nullable(self._evaluate(), inputs)
-
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._to_arrow_internal(timeout).to_pandas()
-
-    @property
-    def full_feature_names(self) -> bool:
-        """Whether columns are named view__feature."""
-        return self._full_feature_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """The views that Feast computes from this table."""
-        return self._on_demand_feature_views
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        """What was asked for."""
-        return self._metadata
 
 
 class AsOfOfflineStore(OfflineStore):
@@ -136,6 +79,7 @@ class AsOfOfflineStore(OfflineStore):
 
         return AsOfRetrievalJob(
             evaluate,
+            _folder(config),
             on_demand_feature_views=OnDemandFeatureView.get_requested_odfvs(
                 feature_refs, project, registry
             ),
@@ -161,23 +105,26 @@ class AsOfOfflineStore(OfflineStore):
     ) -> RetrievalJob:
         """Per key, the newest row known at `end_date`, if its time is not before `start_date`."""
 
+        end = _micros(end_date)
+
         def evaluate() -> pa.Table:
-            rows = rows_of(
+            rows = _rows(
                 config,
                 data_source,
                 feature_name_columns,
-                keys=join_key_columns,
-                time=timestamp_field,
-                created=created_timestamp_column,
+                join_key_columns,
+                timestamp_field,
+                created_timestamp_column,
+                _range(data_source, start_date, end_date),
                 only_created=True,
             )
-            numbers = np.arange(len(rows.starts))
-            last = rows.last(numbers, np.full(len(numbers), _micros(end_date)))
+            numbers = np.arange(len(rows.order.starts) - 1)
+            last = rows.order.last(numbers, np.full(len(numbers), end))
             last = last[last >= 0]
-            last = last[rows.time[last] >= _micros(start_date)]
-            return pulled(rows, feature_name_columns, last, np.full(len(last), _micros(end_date)))
+            last = last[rows.order.time[last] >= _micros(start_date)]
+            return pulled(rows, feature_name_columns, last, np.full(len(last), end))
 
-        return AsOfRetrievalJob(evaluate)
+        return AsOfRetrievalJob(evaluate, _folder(config))
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -193,26 +140,25 @@ class AsOfOfflineStore(OfflineStore):
         """All rows of the span, both ends included; for a collected view the lists at each."""
 
         def evaluate() -> pa.Table:
-            rows = rows_of(
+            rows = _rows(
                 config,
                 data_source,
                 feature_name_columns,
-                keys=join_key_columns,
-                time=timestamp_field,
-                created=created_timestamp_column,
+                join_key_columns,
+                timestamp_field,
+                created_timestamp_column,
+                _range(data_source, start_date, end_date),
                 only_created=False,
             )
-            inside = np.ones(len(rows.time), dtype=bool)
+            inside = np.ones(len(rows.order.time), dtype=bool)
             if start_date is not None:
-                inside &= rows.time >= _micros(start_date)
-            if end_date is not None:
-                inside &= rows.time <= _micros(end_date)
+                inside &= rows.order.time >= _micros(start_date)
             if rows.layout.collect is not None:
-                inside &= rows.closes_stamp()
+                inside &= rows.order.closes_stamp()
             last = np.flatnonzero(inside)
-            return pulled(rows, feature_name_columns, last, rows.time[last])
+            return pulled(rows, feature_name_columns, last, rows.order.time[last])
 
-        return AsOfRetrievalJob(evaluate)
+        return AsOfRetrievalJob(evaluate, _folder(config))
 
     @staticmethod
     def offline_write_batch(*args: Any, **kwargs: Any) -> None:
@@ -223,6 +169,41 @@ class AsOfOfflineStore(OfflineStore):
     def write_logged_features(*args: Any, **kwargs: Any) -> None:
         """Refused: the Parquet files have another writer."""
         raise ValueError("the as-of offline store only reads, it logs nothing; drop logging_config")
+
+
+def _folder(config: RepoConfig) -> Path:
+    """What relative paths are relative to."""
+    return Path(config.repo_path or ".")
+
+
+def _rows(
+    config: RepoConfig,
+    source: DataSource,
+    features: list[str],
+    keys: list[str],
+    time: str,
+    created: str | None,
+    span: Span,
+    *,
+    only_created: bool,
+) -> Rows:
+    """All rows of `source` within the span, by all its keys."""
+    return rows_of(
+        config,
+        source,
+        features,
+        keys=keys,
+        time=time,
+        created=created,
+        only_created=only_created,
+        span=span,
+    )[0]
+
+
+def _range(source: DataSource, start: datetime | None, end: datetime | None) -> Span:
+    """The times that a pull must read: lists reach back before its start."""
+    low = None if start is None or "collect" in source.tags else _micros(start)
+    return Span(low=low, high=None if end is None else _micros(end))
 
 
 def _append(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:

@@ -1,39 +1,36 @@
-"""Point-in-time rows: plain Feast on DuckDB, plain Feast on our store, and Polars by hand.
+"""Point-in-time rows through plain Feast on DuckDB and on our store, and by Polars by hand.
 
-The same spine, the same files, the same features, interleaved, each in a process of its own, at two
-sizes. Prints a Markdown table of CPU and wall seconds (medians), and fails when answers differ.
-Feast on DuckDB is measured where ``feast[duckdb]`` is installed, which Nudge itself does not need.
+The same spine and the same facts: thirty numbers, and the last twenty items of each shopper. Feast
+on DuckDB reads those from a column of lists, one for each row, as its documentation has it; ours
+collects them from rows of one item each, as does the hand-written code.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
-NUM_FEATURES, NUM_ROUNDS, SPAN_US = 30, 3, 300 * 86_400_000_000
-SIZES = ((50_000, 1_000_000), (200_000, 5_000_000))
+from tests.bench.harness import Bench, Goal, Measured, run
+
+NUM_FEATURES, LAST, SPAN_US = 30, 20, 300 * 86_400_000_000
 START = datetime(2025, 1, 1, tzinfo=UTC)
 NAMES = [f"f{number:02}" for number in range(NUM_FEATURES)]
-STORES = {
-    "feast on DuckDB": "duckdb",
-    "feast on ours": "feature_repo.offline.AsOfOfflineStore",
+SIZES = {
+    "50,000 × 1 M": (50_000, 1_000_000),
+    "200,000 × 5 M": (200_000, 5_000_000),
+    "1 M × 5 M": (1_000_000, 5_000_000),
 }
+OURS, DUCKDB, HAND = "Nudge", "Feast on DuckDB", "Polars by hand"
 
 
-def make(folder: Path, num_spine: int, num_rows: int) -> None:
+def make(folder: Path, size: str) -> None:
     """Feature rows of ``num_rows / 50`` shoppers and a spine of moments, seeded."""
+    num_spine, num_rows = SIZES[size]
     rng = np.random.default_rng(7)
     num_users = num_rows // 50
 
@@ -44,16 +41,39 @@ def make(folder: Path, num_spine: int, num_rows: int) -> None:
         at = (pl.lit(START) + pl.duration(microseconds=micros)).dt.cast_time_unit("us")
         return pl.select(users, at.alias("event_timestamp"))
 
-    features = {name: rng.random(num_rows) for name in NAMES}
-    rows = frame(num_rows).with_columns(pl.DataFrame(features), created="event_timestamp")
-    rows.sort("event_timestamp").write_parquet(folder / "rows.parquet")
+    rows = frame(num_rows).sort("event_timestamp").with_columns(created="event_timestamp")
+    items = pl.Series("item", rng.integers(0, 20_000, num_rows), dtype=pl.Int32)
+    rows = rows.with_columns(items)
+    rows.write_parquet(folder / "items.parquet")
+    numbers = pl.DataFrame({name: rng.random(num_rows) for name in NAMES})
+    rows.drop("item").hstack(numbers).write_parquet(folder / "rows.parquet")
+    if num_spine < 1_000_000:  # lists for DuckDB, which is not measured at the largest
+        wide = rows.drop("item").hstack(numbers).with_columns(lists_of(rows).alias("items"))
+        wide.write_parquet(folder / "wide.parquet")
     frame(num_spine).write_parquet(folder / "spine.parquet")
 
 
+def lists_of(rows: pl.DataFrame) -> pl.Series:
+    """The last items of the shopper at each row, as a store of lists keeps them."""
+    order = rows.with_row_index("row").sort("user_id", "event_timestamp")
+    lists = last_lists(order, pl.Series(range(len(order))))
+    return order.select("row", lists.alias("items")).sort("row")["items"]
+
+
+def last_lists(order: pl.DataFrame, place: pl.Series) -> pl.Series:
+    """The items up to each `place` of rows in order of shopper and time, no more than the last."""
+    within = order.select(pl.int_range(pl.len()).over("user_id")).to_series()
+    lengths = np.minimum(within.gather(place).to_numpy() + 1, LAST)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    places = np.arange(ends[-1]) - np.repeat(ends[:-1] - (place.to_numpy() - lengths + 1), lengths)
+    values = order["item"].gather(places).to_arrow()
+    return pl.Series(pl.from_arrow(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)))
+
+
 def by_feast(folder: Path, store: str) -> Callable[[], pl.DataFrame]:
-    """A plain Feast repository over the file; its retrieval."""
+    """A plain Feast repository over the files; its retrieval."""
     from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
-    from feast.types import Float64, String
+    from feast.types import Array, Float64, Int64, String
 
     config = RepoConfig(
         project="bench",
@@ -64,91 +84,120 @@ def by_feast(folder: Path, store: str) -> Callable[[], pl.DataFrame]:
         entity_key_serialization_version=3,
     )
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
-    view = FeatureView(
-        name="state",
-        entities=[user],
-        ttl=timedelta(0),
-        schema=[Field(name="user_id", dtype=String)]
-        + [Field(name=name, dtype=Float64) for name in NAMES],
-        source=FileSource(
-            path=str(folder / "rows.parquet"),
+
+    def view(name: str, file: str, fields: dict, tags: dict | None = None) -> FeatureView:
+        source = FileSource(
+            path=str(folder / file),
             timestamp_field="event_timestamp",
             created_timestamp_column="created",
-        ),
-    )
+        )
+        schema = [Field(name="user_id", dtype=String)]
+        schema += [Field(name=name, dtype=kind) for name, kind in fields.items()]
+        return FeatureView(
+            name=name, entities=[user], ttl=timedelta(0), schema=schema, source=source, tags=tags
+        )
+
+    numbers, items = dict.fromkeys(NAMES, Float64), Array(Int64)
+    if store == "duckdb":
+        views = [view("state", "wide.parquet", numbers | {"items": items})]
+        asked = [f"state:{name}" for name in (*NAMES, "items")]
+    else:
+        tags = {"collect": str(LAST)}
+        views = [
+            view("state", "rows.parquet", numbers),
+            view("history", "items.parquet", {"item": items}, tags),
+        ]
+        asked = [*(f"state:{name}" for name in NAMES), "history:item"]
     feast = FeatureStore(config=config)
-    feast.apply([user, view])
+    feast.apply([user, *views])
     spine = pl.read_parquet(folder / "spine.parquet").to_pandas()
 
     def read() -> pl.DataFrame:
-        job = feast.get_historical_features(
-            entity_df=spine, features=[f"state:{name}" for name in NAMES]
-        )
-        return pl.DataFrame(pl.from_arrow(job.to_arrow()))
+        job = feast.get_historical_features(entity_df=spine, features=asked)
+        return pl.DataFrame(pl.from_arrow(job.to_arrow())).rename({"item": "items"}, strict=False)
 
     return read
 
 
 def by_hand(folder: Path) -> Callable[[], pl.DataFrame]:
-    """What one would write without a feature store."""
+    """What one would write without a feature store: an as-of join, and a gather of the last."""
 
     def read() -> pl.DataFrame:
-        rows = pl.read_parquet(
-            folder / "rows.parquet", columns=["user_id", "event_timestamp", *NAMES]
-        )
+        columns = ["user_id", "event_timestamp"]
+        rows = pl.read_parquet(folder / "rows.parquet", columns=[*columns, *NAMES])
         spine = pl.read_parquet(folder / "spine.parquet").with_row_index("row")
-        joined = spine.sort("event_timestamp").join_asof(
-            rows.sort("event_timestamp"), on="event_timestamp", by="user_id"
+        spine = spine.sort("event_timestamp")
+        joined = spine.join_asof(rows.sort("event_timestamp"), on="event_timestamp", by="user_id")
+        items = pl.read_parquet(folder / "items.parquet", columns=[*columns, "item"])
+        items = items.sort("user_id", "event_timestamp").with_columns(place=pl.int_range(pl.len()))
+        newest = items.drop("item").sort("event_timestamp")
+        found = spine.join_asof(newest, on="event_timestamp", by="user_id").sort("row")
+        known = found.drop_nulls("place").select("row", "place")
+        lists = known.select("row", last_lists(items, known["place"]).alias("items"))
+        return (
+            joined.sort("row").join(lists, on="row", how="left", maintain_order="left").drop("row")
         )
-        return joined.sort("row").drop("row")
 
     return read
 
 
-def measure(folder: Path, who: str) -> None:
-    """One retrieval; prints CPU seconds, wall seconds and a sum over the answer."""
-    read = by_feast(folder, STORES[who]) if who in STORES else by_hand(folder)
-    cpu, wall = time.process_time(), time.perf_counter()
-    rows = read()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    rows = rows.sort("user_id", "event_timestamp", "f00").select(NAMES)
-    known = rows.select(pl.all().is_not_null().sum()).row(0)
-    answer = [rows.height, *known, *(round(total, 6) for total in rows.sum().row(0))]
-    print(json.dumps({"cpu": cpu, "wall": wall, "answer": answer}))
+def side(read_of: Callable[[Path], Callable[[], pl.DataFrame]]) -> Callable:
+    """A side of the bench, whose answer is what its rows sum to."""
+
+    def made(folder: Path, size: str) -> Callable:
+        read = read_of(folder)
+
+        def call() -> Measured:
+            rows = read()
+            return Measured(answer=lambda: answer(rows))
+
+        return call
+
+    return made
 
 
-def main() -> None:
-    """All of them, interleaved, at every size."""
-    who = ["polars by hand", "feast on ours"]
-    if find_spec("duckdb") and find_spec("ibis"):
-        who.append("feast on DuckDB")
-    print("| spine rows | feature rows | | CPU-s | s | by hand = 1 |")
-    print("|---|---|---|---|---|---|")
-    for num_spine, num_rows in SIZES:
-        with tempfile.TemporaryDirectory() as place:
-            make(Path(place), num_spine, num_rows)
-            found = {name: [] for name in who}
-            for _ in range(NUM_ROUNDS):
-                for name in who:
-                    command = [sys.executable, "-W", "ignore", __file__, place, name]
-                    said = subprocess.run(command, capture_output=True, text=True, check=True)
-                    found[name].append(json.loads(said.stdout.splitlines()[-1]))
-            answers = {json.dumps(run["answer"]) for runs in found.values() for run in runs}
-            assert len(answers) == 1, f"the answers differ: {answers}"
-            floor = statistics.median(run["cpu"] for run in found["polars by hand"])
-            for name, runs in found.items():
-                cpu, wall = (
-                    statistics.median(run[what] for run in runs) for what in ("cpu", "wall")
-                )
-                print(
-                    f"| {num_spine:,} | {num_rows:,} | {name} | {cpu:.2f} | {wall:.2f} | "
-                    f"{cpu / floor:.2f} |"
-                )
-    print(f"\nload {os.getloadavg()[0]:.1f}, {NUM_ROUNDS} rounds, answers equal")
+def answer(rows: pl.DataFrame) -> list[float]:
+    """Rows, known values, and sums that change when a value moves to another row."""
+    rows = rows.sort("user_id", "event_timestamp", "f00")
+    weight = pl.int_range(pl.len()) % 1_009
+    lists = pl.col("items").list
+    sums = rows.select(
+        *((pl.col(name) * weight).sum() for name in NAMES),
+        (lists.sum() * weight).sum().alias("sum"),
+        (lists.first().fill_null(0) * weight).sum().alias("first"),
+        lists.len().fill_null(0).sum().alias("num"),
+        pl.col("f00").is_not_null().sum().alias("known"),
+    ).row(0)
+    return [rows.height, *(round(float(total), 4) for total in sums)]
 
+
+BENCH = Bench(
+    name="offline",
+    title="Point-in-time rows",
+    line=(
+        "`get_historical_features` of plain Feast: spine rows × feature rows, thirty numbers and "
+        "the last twenty items of each shopper (300 days, fifty rows a shopper, one file). "
+        f"“{HAND}” is what one would write without a feature store."
+    ),
+    goals=(
+        Goal(words="8 times less CPU than Feast on DuckDB", figure="cpu_s", against=DUCKDB,
+             at_least=8.0, size="200,000 × 5 M"),
+        Goal(words="at most 1.5 times the CPU of Polars by hand", figure="cpu_s", against=HAND,
+             at_least=1 / 1.5, size="200,000 × 5 M"),
+        Goal(words="1 M rows in at most 3 GiB", figure="peak_mib", at_most=3072.0),
+    ),
+    figure="cpu_s",
+    sizes=tuple(SIZES),
+    make=make,
+    sides={
+        DUCKDB: side(lambda folder: by_feast(folder, "duckdb")),
+        OURS: side(lambda folder: by_feast(folder, "feature_repo.offline.AsOfOfflineStore")),
+        HAND: side(by_hand),
+    },
+    obvious=DUCKDB,
+    ours=OURS,
+    only={DUCKDB: ("50,000 × 1 M", "200,000 × 5 M")},
+)  # fmt: skip
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]), sys.argv[2])
-    else:
-        main()
+    run(BENCH)

@@ -35,6 +35,7 @@ class Measured:
     """What a call may give instead of its bare answer."""
 
     answer: Any
+    """Or what gives it, called when the measure is over."""
     figures: Mapping[str, float] = field(default_factory=dict)
     """Figures that the call took itself, by name with unit: ``p99_ms``, ``requests_per_s``."""
 
@@ -140,7 +141,8 @@ def _measure(call: Call) -> dict[str, Any]:
     figures = {"cpu_s": _cpu_s() - cpu, "wall_s": time.perf_counter() - wall}
     figures["peak_mib"] = _peak_mib()
     measured = given if isinstance(given, Measured) else Measured(answer=given)
-    return {"answer": measured.answer, "figures": {**figures, **measured.figures}}
+    answer = measured.answer() if callable(measured.answer) else measured.answer
+    return {"answer": answer, "figures": {**figures, **measured.figures}}
 
 
 def _cpu_s() -> float:

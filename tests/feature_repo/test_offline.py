@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from random import Random
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RequestSource, ValueType
+from feast.errors import SavedDatasetLocationAlreadyExists
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.repo_config import RepoConfig
 from feast.types import Array, Float64, Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_repo import asof
+from feature_repo import asof, parquet
+from feature_repo.asof import Layout
+from feature_repo.files import Files, Span
 from feature_repo.offline import AsOfOfflineStore
+from feature_repo.parquet import rows_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAMP = pl.Datetime("us", "UTC")
 ROWS = {"who": pl.String, "at": STAMP, "made": STAMP, "num": pl.Int64, "word": pl.String}
-LAST = 3
+LAST, DAY = 3, 86_400_000_000
 shopper = Entity(name="shopper", join_keys=["who"], value_type=ValueType.STRING)
 asked_at = RequestSource(name="asked", schema=[Field(name="asked_at", dtype=Int64)])
 
@@ -149,7 +157,7 @@ def test_every_spine_row_gets_what_the_oracle_gives(
         view("listed", "listed.parquet", collected=True, ttl=ttl),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asof, "_PIECE", piece)
+        patch.setattr(parquet, "_PIECE", piece)
         found = historical(
             tmp_path, views, spine_of(pairs), filter_by_created_timestamp=only_created
         )
@@ -163,6 +171,57 @@ def test_every_spine_row_gets_what_the_oracle_gives(
         )
         assert row["listed__num"] == [value[3] for value in last]
         assert row["listed__word"] == [value[4] for value in last]
+
+
+def drawn_rows(rng: Random, num: int) -> list:
+    """Rows of a few keys with ties, late ones, never-known ones and nulls, in any order."""
+    return [
+        (
+            rng.choice(["a", "b", "c", "d", None]),
+            at := rng.randrange(60),
+            rng.choice([at, at, at, at + rng.randrange(9), None]),
+            rng.choice([None, rng.randrange(3), 2**60 + 1]),
+            rng.choice(["x", "y", None]),
+        )
+        for _ in range(num)
+    ]
+
+
+def test_ten_thousand_drawn_cases_equal_brute_force(tmp_path):
+    seed = int(os.environ.get("NUDGE_TEST_SEED", "0"))
+    rng, num_cases = Random(seed), 0
+    for number in range(60):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        rows = [drawn_rows(rng, rng.choice([0, 1, 20, 60])) for _ in range(2)]
+        if rng.random() < 0.5:
+            rows = [sorted(some, key=lambda row: (row[0] or "", row[1])) for some in rows]
+        (folder / "scalar").mkdir()
+        cut = rng.randrange(len(rows[0]) + 1)
+        write(folder / "scalar" / "0.parquet", rows[0][:cut])
+        write(folder / "scalar" / "1.parquet", rows[0][cut:])
+        write(folder / "listed.parquet", rows[1])
+        ttl, only_created = rng.choice([0, 0, 1, 9]), rng.random() < 0.5
+        pairs = [(rng.choice(["a", "b", "c", "d", "z", None]), rng.randrange(-2, 75))
+                 for _ in range(90)]  # fmt: skip
+        views = [
+            view("scalar", folder / "scalar", ttl=ttl),
+            view("listed", folder / "listed.parquet", collected=True, ttl=ttl),
+        ]
+        spine, guard = spine_of(pairs), {"filter_by_created_timestamp": only_created}
+        found = historical(folder, views, spine, **guard)
+        for row, (key, at) in zip(found.iter_rows(named=True), pairs, strict=True):
+            told = f"NUDGE_TEST_SEED={seed}, round {number}: {key} at {at}"
+            newest, last = (
+                known(some, key, at, only_created=only_created, ttl=ttl) for some in rows
+            )
+            expected = newest[-1][3:] if newest else (None, None)
+            assert (row["scalar__num"], row["scalar__word"]) == expected, told
+            lists = [[one[place] for one in last[-LAST:]] for place in (3, 4)]
+            assert [row["listed__num"], row["listed__word"]] == lists, told
+            num_cases += 2
+    print(f"{num_cases} cases, NUDGE_TEST_SEED={seed}")
+    assert num_cases >= 10_000
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -268,7 +327,7 @@ def test_whole_numbers_beside_nulls_stay_whole_in_pandas(store):
     assert found.dtype == "Int64"
     assert [None if pd.isna(value) else int(value) for value in found] == [2**60 + 1, None]
     assert job.to_df()["since"][0] == 1
-    with pytest.raises(ValueError, match="offline store only reads"):
+    with pytest.raises(ValueError, match="a dataset cannot be saved to"):
         job.persist(None)
 
 
@@ -322,7 +381,7 @@ def test_times_as_text_are_refused(tmp_path):
 @pytest.mark.parametrize("collect", [0, -1])
 def test_collecting_no_rows_is_refused(collect):
     with pytest.raises(ValueError, match=f"collect is {collect}"):
-        asof.Layout(keys=("who",), time="at", collect=collect)
+        Layout(keys=("who",), time="at", collect=collect)
 
 
 @pytest.mark.parametrize("write_to", ["offline_write_batch", "write_logged_features"])
@@ -410,3 +469,114 @@ def test_join_keys_may_have_other_names_in_the_spine(store):
         store.config, [found], ["listed:nums"], spine, registry, "asof"
     )
     assert [list(value) for value in job.to_df()["nums"]] == [[1, 2], [1, 2]]
+
+
+def test_a_dataset_is_saved_and_read_again_by_plain_feast(store, tmp_path):
+    spine = spine_of([("big", 2), ("nobody", 2), ("big", 2)])
+    job = store.get_historical_features(entity_df=spine, features=["state:num", "listed:words"])
+    place = SavedDatasetFileStorage(path=str(tmp_path / "kept.parquet"))
+    with pytest.warns(RuntimeWarning, match="Saving dataset is an experimental"):
+        store.create_saved_dataset(from_=job, name="kept", storage=place)
+    with pytest.warns(RuntimeWarning, match="Retrieving datasets is an experimental"):
+        saved = store.get_saved_dataset("kept").to_arrow()
+    asked = pl.DataFrame(job.to_arrow()).drop_nulls("num")
+    found = pl.DataFrame(saved).select(asked.columns)
+    assert found.filter(pl.col("num").is_not_null()).equals(asked)
+    assert found.height == len(spine)
+    with pytest.raises(SavedDatasetLocationAlreadyExists):
+        job.persist(place)
+    job.persist(place, allow_overwrite=True)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/kept.parquet", "folder"])
+def test_a_place_that_no_dataset_can_be_saved_to_is_named(store, uri):
+    job = store.get_historical_features(entity_df=spine_of([("a", 1)]), features=["state:num"])
+    with pytest.raises(ValueError, match=uri):
+        job.persist(SavedDatasetFileStorage(path=uri))
+
+
+def daily(folder, days) -> None:
+    """A folder of one part for each day, a row for each of two shoppers at its noon."""
+    for day in days:
+        part = folder / f"day={moment(day * DAY):%Y-%m-%d}"
+        part.mkdir(parents=True)
+        at = day * DAY + DAY // 2
+        write(part / "0.parquet", [(who, at, at, day, f"{who}{day}") for who in "ab"])
+
+
+@pytest.mark.parametrize("by_day_column", [True, False])
+def test_days_that_cannot_matter_are_not_read(tmp_path, by_day_column):
+    folder = tmp_path / "parts"
+    daily(folder, range(20_000, 20_010))
+    wanted = view("state", folder)
+    if by_day_column:
+        wanted.batch_source.date_partition_column = "day"
+        (folder / f"day={moment(20_009 * DAY):%Y-%m-%d}" / "0.parquet").write_bytes(b"broken")
+    found = historical(tmp_path, [wanted], spine_of([("a", 20_003 * DAY), ("b", 20_005 * DAY)]))
+    assert found["state__num"].to_list() == [20_002, 20_004]
+    read = Files(
+        folder,
+        Layout(keys=("who",), time="at"),
+        ["num"],
+        Span(low=20_003 * DAY, high=20_005 * DAY),
+        "day" if by_day_column else None,
+    )
+    assert sum(piece.num_rows for piece in read._pieces) == 4
+    with pytest.raises(ValueError, match="Parquet") if by_day_column else nullcontext():
+        historical(tmp_path, [wanted], spine_of([("a", 20_020 * DAY)]))
+
+
+def test_a_pull_reads_its_range_and_lists_what_lies_before_it(tmp_path):
+    daily(tmp_path / "parts", range(20_000, 20_010))
+    span = {"start": moment(20_006 * DAY), "end": moment(20_008 * DAY)}
+    lists = [[20_004, 20_005, 20_006], [20_005, 20_006, 20_007]]
+    for collected, nums in ((False, [20_006, 20_007]), (True, lists)):
+        source = view("state", tmp_path / "parts", collected=collected).batch_source
+        job = AsOfOfflineStore.pull_all_from_table_or_query(
+            SimpleNamespace(repo_path=tmp_path),
+            source,
+            ["who"],
+            ["num"],
+            "at",
+            "made",
+            span["start"],
+            span["end"],
+        )
+        found = pl.DataFrame(job.to_arrow()).filter(pl.col("who") == "a").sort("at")
+        assert found["num"].to_list() == nums
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_keys_of_two_columns_and_numbers_join_like_those_of_text(tmp_path, seed):
+    rng = Random(seed)
+    rows = [(f"s{rng.randrange(4)}", rng.randrange(5), at, at) for at in range(1, 80)]
+    names = ("shop", "shopper", "num", "at")
+    frame = pl.DataFrame(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    frame.with_columns(pl.col("at").cast(STAMP)).write_parquet(tmp_path / "rows.parquet")
+    asked = [(f"s{rng.randrange(5)}", rng.randrange(6), rng.randrange(90)) for _ in range(200)]
+    shop = pa.chunked_array([[row[0] for row in asked]])
+    person = pa.chunked_array([[row[1] for row in asked]])
+    read, numbers = rows_of(
+        SimpleNamespace(repo_path=tmp_path),
+        FileSource(path="rows.parquet", timestamp_field="at"),
+        ["num"],
+        keys=["shop", "shopper"],
+        time="at",
+        created=None,
+        only_created=False,
+        span=Span(),
+        asked=[shop, person],
+    )
+    moments = np.array([row[2] for row in asked])
+    first, last = read.order.first(numbers, moments), read.order.last(numbers, moments)
+    found = read.gather(["num"], first, last, moments)["num"].to_pylist()
+    for (shop, person, at), num in zip(asked, found, strict=True):
+        past = [row[2] for row in rows if row[:2] == (shop, person) and row[3] <= at]
+        assert num == (past[-1] if past else None)
+
+
+def test_years_of_many_shoppers_are_sorted_though_no_number_holds_both():
+    rng = np.random.default_rng(0)
+    number, time = rng.integers(0, 1 << 20, 500), rng.integers(0, 1 << 60, 500)
+    places = asof._by_key_and_time(number, time, 1 << 20)
+    assert places.tolist() == np.lexsort((time, number)).tolist()
