@@ -18,7 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from tests.bench.harness import RESULTS, Bench, Goal, more_is_better, reached, table, words
-from training.evaluate.plots import FLOOR_COLOURS, INK, MODEL_COLOUR, SECOND_COLOUR, STYLE
+from training.drawing import FLOOR_COLOURS, INK, MODEL_COLOUR, SECOND_COLOUR, STYLE
 
 DOCS = RESULTS.parent
 Found = Mapping[str, Any]

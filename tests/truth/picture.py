@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from tests.truth.experiment import ALL_KNOWING, EPOCHS, OBSERVER, SHOPPERS, Measured, spread
 from tests.truth.shops import HEADS, ORACLE
+from training.drawing import FLOOR_COLOURS, INK, MODEL_COLOUR, SECOND_COLOUR, STYLE
 from training.evaluate.answers import MODEL
-from training.evaluate.plots import FLOOR_COLOURS, INK, MODEL_COLOUR, SECOND_COLOUR, STYLE
 
 PLACE = Path(__file__).parents[2] / "docs" / "pictures" / "known-truth.svg"
 FLOORS = ("personal_frequency", "co_occurrence", "popularity")

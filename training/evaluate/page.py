@@ -13,7 +13,6 @@ from training.evaluate.answers import ALL_ITEMS, MODEL
 from training.evaluate.compare import LOWER_IS_BETTER, Comparison, Difference
 from training.evaluate.measure import EVERYONE, HeadReport
 from training.evaluate.report import Report
-from training.evaluate.style import CSS
 from training.evaluate.words import (
     CURVES,
     day,
@@ -25,6 +24,7 @@ from training.evaluate.words import (
     span,
     verdict,
 )
+from training.pages import document, header, listing, section
 
 RANKING_METRICS = ("recall@10", "ndcg@10", "hit@10", "mrr")
 HEADLINE = {"next_item": "ndcg@10", "retention": "auc"}
@@ -38,15 +38,10 @@ def page(report: Report) -> str:
         *_ranking(report),
         *(part for name, found in report.heads.items() for part in _head(name, found)),
         _learning(report),
-        _section("How it was measured", _list(protocol(report))),
-        _section("What this cannot tell", _list(limits(report))),
+        section("How it was measured", listing(protocol(report))),
+        section("What this cannot tell", listing(limits(report))),
     ]
-    title = escape(f"{report.run['name']}: evaluation")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{CSS}</style></head>'
-        f"<body><main>{''.join(body)}</main></body></html>\n"
-    )
+    return document(f"{report.run['name']}: evaluation", body)
 
 
 def _header(report: Report) -> str:
@@ -60,8 +55,7 @@ def _header(report: Report) -> str:
         f"methods: {methods}",
         f"{events:,} events" if events else "",
     ]
-    line = " · ".join(escape(fact) for fact in facts if fact)
-    return f"<header><h1>{escape(run['name'])}</h1><p>{line}</p></header>"
+    return header(run["name"], facts)
 
 
 def _cards(report: Report) -> str:
@@ -87,7 +81,7 @@ def _ranking(report: Report) -> Iterable[str]:
     """Tables and bars of the next basket."""
     for variant, table in report.ranking.items():
         size = f"{table.num_examples:,} orders of {table.num_shoppers:,} shoppers"
-        yield _section(
+        yield section(
             f"Next basket, {variant}",
             f'<p class="note">{size}. All items ranked.</p>'
             + _table(table, RANKING_METRICS)
@@ -112,14 +106,14 @@ def _head(name: str, found: HeadReport) -> Iterable[str]:
             body += '<div class="pair">'
             body += plots.reliability(found.bins, name) + plots.roc(found.curves, name)
             body += "</div>" + _gap(found.splits, metrics)
-        yield _section(f"{sentence(name)}: {population}", body)
+        yield section(f"{sentence(name)}: {population}", body)
 
 
 def _learning(report: Report) -> str:
     if not report.history:
         return ""
     plot = plots.learning_curves(report.history)
-    return _section("Training", f'<div class="pair">{plot}<p class="note">{CURVES}</p></div>')
+    return section("Training", f'<div class="pair">{plot}<p class="note">{CURVES}</p></div>')
 
 
 def _table(table: Comparison, metrics: Iterable[str]) -> str:
@@ -173,11 +167,3 @@ def _gap(splits: Mapping[str, Mapping[str, float]], metrics: Iterable[str]) -> s
     ]
     lines = "".join(f"<tr>{row}</tr>" for row in [head, *rows])
     return f'<div><h3>From training to test</h3><table class="gap">{lines}</table></div>'
-
-
-def _list(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"

@@ -1,45 +1,21 @@
-"""The plots of a report as SVG text, drawn by matplotlib without any global state.
+"""The plots of a report as SVG text, in the common look of ``training/drawing.py``.
 
 Each takes plain numbers and gives one ``<svg>`` element. Next: ``page.py``.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
+from training.drawing import FAINT, FLOOR_COLOURS, INK, MODEL_COLOUR, svg
 from training.evaluate.answers import MODEL
 from training.evaluate.compare import Comparison
 from training.evaluate.words import label
 from training.metrics.probability import Bins
-
-MODEL_COLOUR, SECOND_COLOUR, INK, FAINT = "#1f5fa8", "#d9822b", "#2b2f36", "#d5d9e0"
-FLOOR_COLOURS = ("#8a93a3", "#b58b4c", "#6f9a86", "#a77f9c")
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "font.family": "sans-serif",
-    "svg.fonttype": "none",
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "grid.color": "#eceef2",
-}
 
 
 def learning_curves(history: Sequence[Mapping[str, float]]) -> str:
@@ -61,7 +37,7 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> str:
         axes.set_xlim(epochs[0] - 0.3, epochs[-1] + 0.35 * max(len(epochs), 2))
         axes.grid(axis="y")
 
-    return _svg(draw, "learning")
+    return svg(draw, "learning")
 
 
 def bars(comparison: Comparison, metrics: Sequence[str], name: str) -> str:
@@ -95,7 +71,7 @@ def bars(comparison: Comparison, metrics: Sequence[str], name: str) -> str:
         axes.set_title("Model beside floors")
         axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.08), ncols=3, fontsize=8)
 
-    return _svg(draw, f"bars-{name}", height=3.6)
+    return svg(draw, f"bars-{name}", height=3.6)
 
 
 def reliability(bins: Bins, name: str) -> str:
@@ -113,7 +89,7 @@ def reliability(bins: Bins, name: str) -> str:
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.grid()
 
-    return _svg(draw, f"reliability-{name}", width=3.9, height=3.6)
+    return svg(draw, f"reliability-{name}", width=3.9, height=3.6)
 
 
 def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], name: str) -> str:
@@ -134,7 +110,7 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], name: str) -> str:
         axes.grid()
         axes.legend(loc="lower right", fontsize=8)
 
-    return _svg(draw, f"roc-{name}", width=3.9, height=3.6)
+    return svg(draw, f"roc-{name}", width=3.9, height=3.6)
 
 
 def colour(source: str, sources: Sequence[str]) -> str:
@@ -148,16 +124,3 @@ def colour(source: str, sources: Sequence[str]) -> str:
 def _beside(ink: str) -> Any:
     """A label to the right of the last point."""
     return {"xytext": (7, -3), "textcoords": "offset points", "color": ink, "fontsize": 9}
-
-
-def _svg(draw: Callable[[Axes], None], salt: str, width: float = 5.2, height: float = 3.2) -> str:
-    """Draw on fresh axes; `salt` keeps the ids of several plots on one page apart."""
-    with rc_context(STYLE | {"svg.hashsalt": salt}):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
-        text = io.StringIO()
-        figure.savefig(
-            text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True
-        )
-    return text.getvalue()[text.getvalue().index("<svg") :]

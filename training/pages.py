@@ -1,6 +1,12 @@
-"""How a report looks. Next: ``page.py``."""
+"""How every report looks: one page that needs nothing else, and the parts it is put together from.
+
+Next: ``drawing.py`` for the plots.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
 
 CSS = """
 :root { --ink: #2b2f36; --soft: #6b7280; --line: #e5e8ee; --model: #1f5fa8; --good: #22713f;
@@ -43,3 +49,28 @@ ul { margin: 8px 0 0; padding-left: 20px; }
 li { margin: 6px 0; }
 @media print { body { background: #fff; } section, .card { break-inside: avoid; } }
 """
+
+
+def document(title: str, body: Iterable[str]) -> str:
+    """The whole page from its parts, which are HTML already."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{CSS}</style></head>'
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def header(title: str, facts: Iterable[str]) -> str:
+    """The name of the page and a line of facts, empty ones left out."""
+    line = " · ".join(escape(fact) for fact in facts if fact)
+    return f"<header><h1>{escape(title)}</h1><p>{line}</p></header>"
+
+
+def section(title: str, body: str) -> str:
+    """A box with a title; `body` is HTML."""
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def listing(lines: Iterable[str]) -> str:
+    """Plain sentences, one below the other."""
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
