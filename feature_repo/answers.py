@@ -6,7 +6,7 @@ Next: ``ledger.py``, which keeps them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 NOTHING = "nothing"
@@ -35,6 +35,8 @@ class Decision:
     campaign_id: str | None = None
     cost_micros: int = 0
     request: dict[str, Any] = field(default_factory=dict)
+    arms: dict[str, str] = field(default_factory=dict)
+    """Experiment to the arm that the shopper is in; the probabilities are those of these arms."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS_OF_ANSWER:
@@ -81,3 +83,15 @@ class LimitState:
     actions_by_user: int
     """Actions other than "nothing" within the campaign's cap window."""
     last_action_at: int | None
+
+
+def row_of(decision: Decision) -> dict[str, Any]:
+    """The decision as a row of the ledger's table."""
+    return asdict(decision) | {"notices": list(decision.notices)}
+
+
+def decision_of(row: Mapping[Any, Any]) -> Decision:
+    """What :func:`row_of` gave; what an older version did not keep is empty."""
+    values = {name: row[name] for name in Decision.__slots__}
+    values |= {"notices": tuple(row["notices"]), "reason": row["reason"] or ""}
+    return Decision(**values | {"arms": row["arms"] or {}})

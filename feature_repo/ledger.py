@@ -7,15 +7,17 @@ what a decision says, ``ingest.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
+from feature_repo import answers
 from feature_repo.answers import NOTHING, Campaign, Decision, LimitState
 from feature_repo.engine import slices
+from feature_repo.exposures import expose
 from feature_repo.settings import DAY
 from feature_repo.tables import campaigns, decisions, outcomes, reservations
 from feature_repo.tables import events as event_table
@@ -33,7 +35,7 @@ class Ledger:
     def write(self, decision: Decision) -> None:
         """Keep `decision`; durable when this returns."""
         with self._warehouse.begin() as connection:
-            connection.execute(sa.insert(decisions), _row(decision))
+            _keep(connection, [decision])
 
     def absorb(self, spooled: Sequence[Decision]) -> int:
         """Keep decisions that were answered while the ledger was down; how many were new to it."""
@@ -41,9 +43,9 @@ class Ledger:
         with self._warehouse.begin(lock="spool") as connection:
             ids = [decision.decision_id for decision in spooled]
             held = _present(connection, decisions.c.decision_id, ids)
-            new = {d.decision_id: _row(d) for d in spooled if d.decision_id not in held}
+            new = {d.decision_id: d for d in spooled if d.decision_id not in held}
             if new:
-                connection.execute(sa.insert(decisions), list(new.values()))
+                _keep(connection, list(new.values()))
         return len(new)
 
     def decide(
@@ -73,7 +75,7 @@ class Ledger:
             decision = choose(limits)
             if decision.action not in (None, NOTHING):
                 _reserve(connection, campaign, limits, decision, now)
-            connection.execute(sa.insert(decisions), _row(decision))
+            _keep(connection, [decision])
         return decision
 
     def get(self, decision_id: str) -> Decision | None:
@@ -81,7 +83,7 @@ class Ledger:
         query = sa.select(decisions).where(decisions.c.decision_id == decision_id)
         with self._warehouse.read() as connection:
             row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else _decision(dict(row))
+        return None if row is None else answers.decision_of(row)
 
     def decisions(self, user_id: str | None = None, limit: int = 50) -> list[Decision]:
         """The newest decisions, of one user or of all."""
@@ -89,7 +91,7 @@ class Ledger:
         if user_id is not None:
             query = query.where(decisions.c.user_id == user_id)
         with self._warehouse.read() as connection:
-            return [_decision(dict(row)) for row in connection.execute(query).mappings()]
+            return [answers.decision_of(row) for row in connection.execute(query).mappings()]
 
     def attach_outcomes(self, events: pl.DataFrame) -> tuple[int, int]:
         """Make the events that cite a decision its outcomes, each once.
@@ -153,13 +155,9 @@ class Ledger:
             return _campaign(connection, campaign_id)
 
 
-def _row(decision: Decision) -> dict[str, Any]:
-    return asdict(decision) | {"notices": list(decision.notices)}
-
-
-def _decision(row: Mapping[str, Any]) -> Decision:
-    values = {name: row[name] for name in Decision.__slots__}
-    return Decision(**values | {"notices": tuple(row["notices"]), "reason": row["reason"] or ""})
+def _keep(connection: sa.Connection, made: Sequence[Decision]) -> None:
+    connection.execute(sa.insert(decisions), [answers.row_of(decision) for decision in made])
+    expose(connection, made)
 
 
 def _campaign(connection: sa.Connection, campaign_id: str) -> Campaign:

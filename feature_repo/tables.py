@@ -130,9 +130,31 @@ decisions = sa.Table(
     _id("campaign_id"),
     _at("cost_micros", nullable=False),
     sa.Column("request", sa.JSON, nullable=False),
+    sa.Column("arms", sa.JSON(none_as_null=True)),
     sa.Column("previous_seal", sa.String(64)),
     sa.Column("seal", sa.String(64)),
     sa.Index("decisions_by_user", "user_id", "decided_at"),
+)
+# `position` is the room in the layer that an experiment holds until it is stopped.
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    _id("name", primary_key=True),
+    sa.Column("layer", sa.String(128), nullable=False),
+    sa.Column("position", sa.Float, nullable=False),
+    sa.Column("settings", sa.JSON, nullable=False),
+    _at("started_at", nullable=False),
+    _at("stopped_at"),
+    sa.Column("stop_reason", sa.Text),
+)
+# The first time that a shopper of an experiment was decided about, and the arm.
+exposures = sa.Table(
+    "exposures",
+    metadata,
+    _id("experiment", primary_key=True),
+    _id("user_id", primary_key=True),
+    sa.Column("arm", sa.String(64), nullable=False),
+    _at("exposed_at", nullable=False),
 )
 reservations = sa.Table(
     "reservations",

@@ -1,7 +1,8 @@
 """The verbs of the service: ``python -m serving VERB``.
 
 ``promote`` chooses what ``bentoml serve serving.service:Nudge`` serves, ``rollback`` returns to
-what it was before, ``outcomes`` shows what came of decisions, ``key`` makes and revokes API keys.
+what it was before, ``outcomes`` shows what came of decisions, ``key`` makes and revokes API keys,
+``experiment`` plans, starts, watches, stops and analyses experiments.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.settings import Settings, SystemClock, iso
+from serving.experiment_commands import app as experiment_app
 from serving.key_commands import app as key_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(key_app, name="key")
+app.add_typer(experiment_app, name="experiment")
 console = Console()
 MICROS = 1_000_000
 

@@ -149,6 +149,7 @@ class Treatment(Answer):
     campaign_id: str = Field(description="whose budget and cap hold")
     cost: float = Field(description="reserved for it, in the shop's base currency")
     policy_version: str = Field(description="content hash of the served policy bundle")
+    arms: dict[str, str] = Field(description="experiments the shopper is in, each with the arm")
 
 
 class Rejected(BaseModel):
@@ -198,6 +199,7 @@ class DecisionOut(BaseModel):
     campaign_id: str | None = Field(description="whose budget paid")
     cost: float = Field(description="reserved, in the shop's base currency")
     request: dict[str, Any] = Field(description="as asked")
+    arms: dict[str, str] = Field(description="experiments it was part of, each with the arm")
     outcomes: list[dict[str, Any]] = Field(description="events that cited it, oldest first")
 
 

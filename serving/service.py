@@ -20,9 +20,11 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from feature_repo.exposures import Experiments
 from feature_repo.settings import Settings
 from serving import logs, openapi
 from serving.catalogue import Shelf
+from serving.experiments.running import Assignment
 from serving.guard import Guard
 from serving.keys import KeyRing
 from serving.predictor import Predictor
@@ -31,11 +33,16 @@ from serving.routes.meters import Meters
 from serving.routes.parts import Parts
 from serving.settings import ServingSettings
 from serving.spool import Spool
-from serving.start import check_entrance, check_schema, find_bundles, listens_on
+from serving.start import (
+    check_entrance,
+    check_schema,
+    find_bundles,
+    listens_on,
+    load_policy,
+    policy_of,
+)
 from serving.stores import Stores, without_torch
 from serving.upkeep import Upkeep
-from training.bundle import Bundle
-from training.policies import POLICIES, Policy
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
 """Swagger UI as BentoML brings it, so that the API page asks no outside address."""
@@ -104,15 +111,22 @@ def open_parts() -> Parts:
     with without_torch():
         stores = Stores(settings, model.manifest)
     make = partial(stores.make_catalogue, predictor, meters.items.set)
-    spool = Spool(settings.home / "spool")
+    spool, policy = Spool(settings.home / "spool"), policy_of(policy_bundle)
     return Parts(
         settings=serving,
         clock=stores.clock,
         predictor=predictor,
         shelf=Shelf(make, stores.clock, serving.refresh_check_s),
-        policy=policy_of(policy_bundle),
+        policy=policy,
         policy_name=policy_bundle.name,
         policy_version=policy_bundle.version,
+        assign=Assignment(
+            policy,
+            f"{policy_bundle.name}:{policy_bundle.version}",
+            read=Experiments(stores.warehouse).running,
+            load=load_policy,
+            holdout_share=serving.holdout_share,
+        ),
         ledger=stores.ledger,
         read_user=stores.read_user,
         unknown_user=stores.unknown_user,
@@ -126,11 +140,6 @@ def open_parts() -> Parts:
             stores.chores(), spool, retry_s=serving.retry_s, look_s=serving.refresh_check_s
         ),
     )
-
-
-def policy_of(bundle: Bundle) -> Policy:
-    """The policy in `bundle`."""
-    return POLICIES[bundle.manifest["policy"]].from_dict(bundle.manifest["settings"])
 
 
 def _version() -> str:

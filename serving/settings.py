@@ -54,6 +54,12 @@ class ServingSettings(BaseSettings):
     rate_burst: int = Field(
         2000, ge=1, description="requests that one key may send at once, before the rate counts"
     )
+    holdout_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of shoppers that gets no intervention at all, to show what all bring",
+    )
     cors_origins: str = Field(
         "", description="origins whose web pages may call the service, separated by commas"
     )

@@ -13,13 +13,16 @@ import click
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from feature_repo import retrieval
+from feature_repo.experiments import Experiment
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 from serving import keys
+from serving.experiments.running import NOTHING, changed
 from serving.guard import is_local
 from serving.settings import Promotion, ServingSettings
 from serving.stores import first_difference, without_torch
 from training.bundle import Bundle
+from training.policies import POLICIES, Policy
 
 
 class RefusedToStart(bentoml.exceptions.BentoMLException):
@@ -86,6 +89,42 @@ def check_entrance(host: str, settings: Settings, serving: ServingSettings) -> N
             "listen on 127.0.0.1, or set NUDGE_SERVING_REQUIRE_KEYS=false where something else "
             "asks who comes in"
         )
+
+
+def load_policy(tag: str) -> Policy:
+    """The policy that was promoted under `tag`.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    try:
+        return policy_of(Bundle.load(_stored(tag)))
+    except RefusedToStart as error:
+        raise ValueError(str(error)) from error
+
+
+def policy_of(bundle: Bundle) -> Policy:
+    """The policy in `bundle`."""
+    return POLICIES[bundle.manifest["policy"]].from_dict(bundle.manifest["settings"])
+
+
+def check_arms(experiment: Experiment, settings: Settings) -> None:
+    """Refuse arms that the service could not obey.
+
+    Raises
+    ------
+    ValueError
+        When nothing was promoted, or an arm names a policy or a setting that there is not.
+    """
+    try:
+        served = policy_of(find_bundles(settings, ServingSettings())[1])
+    except RefusedToStart as error:
+        raise ValueError(str(error)) from error
+    for arm in experiment.arms:
+        if arm.policy != NOTHING:
+            changed(load_policy(arm.policy) if arm.policy else served, arm.settings)
 
 
 def listens_on() -> str:

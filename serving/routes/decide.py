@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from feature_repo.ledger import Campaign, Decision, LimitState
 from serving import explain
 from serving.decide import MICROS, Choice, decide, generator, leave_alone
+from serving.experiments.running import Assigned
 from serving.routes.asked import Asked, ask, envelope, record_of
 from serving.routes.kept import put_aside
 from serving.routes.parts import NotFound, Parts, Running, StoreFailed
@@ -43,13 +44,14 @@ def _with_ledger(
     asked: Asked, parts: Parts, request: DecideRequest, campaign_id: str
 ) -> tuple[Choice, Decision]:
     campaign = _campaign(parts, campaign_id)
+    assigned = _assign(asked, parts)
     choices: list[Choice] = []
 
     def choose(limits: LimitState) -> Decision:
-        choice = _choose(asked, parts, campaign, limits)
+        choice = _choose(asked, assigned, campaign, limits)
         choices.append(choice)
-        reason = _reason(asked, parts, choice, limits)
-        return _record(asked, parts, request, campaign_id, choice, reason)
+        reason = _reason(asked, assigned, choice, limits)
+        return _record(asked, parts, assigned, request, campaign_id, choice, reason)
 
     with parts.store(LEDGER):
         decision = parts.ledger.decide(request.user_id, campaign_id, asked.asked_at, choose)
@@ -60,14 +62,17 @@ def _without_ledger(
     asked: Asked, parts: Parts, request: DecideRequest, campaign_id: str
 ) -> tuple[Choice, Decision]:
     why = "the ledger cannot be reached, so no budget can be reserved"
-    choice = leave_alone(parts.policy, why)
-    decision = _record(asked, parts, request, campaign_id, choice, f"nothing: {why}")
+    assigned = _left_alone(parts, why)
+    choice = leave_alone(assigned.policy, why)
+    reason = f"nothing: {why}"
+    decision = _record(asked, parts, assigned, request, campaign_id, choice, reason)
     return choice, put_aside(asked, parts, decision)
 
 
 def _record(
     asked: Asked,
     parts: Parts,
+    assigned: Assigned,
     request: DecideRequest,
     campaign_id: str,
     choice: Choice,
@@ -77,7 +82,7 @@ def _record(
         asked,
         parts,
         "decide",
-        policy=f"{parts.policy_name}:{parts.policy_version}",
+        policy=assigned.policy_name,
         action=choice.action,
         probabilities=choice.probabilities,
         scores=asked.probabilities,
@@ -85,6 +90,7 @@ def _record(
         campaign_id=campaign_id,
         cost_micros=choice.cost_micros,
         request=request.model_dump(mode="json"),
+        arms=assigned.arms,
     )
 
 
@@ -96,18 +102,30 @@ def _campaign(parts: Parts, campaign_id: str) -> Campaign:
             raise NotFound(f"{error}; promoting a model makes one") from error
 
 
-def _choose(asked: Asked, parts: Parts, campaign: Campaign, limits: LimitState) -> Choice:
-    """The model learnt from shoppers with a purchase; others are left alone."""
+def _assign(asked: Asked, parts: Parts) -> Assigned:
+    """Who decides. The model learnt from shoppers with a purchase; others are in no experiment."""
     if FEATURES in asked.missing:
-        return leave_alone(parts.policy, "the online store cannot be read")
+        return _left_alone(parts, "the online store cannot be read")
     if {"shopper", "purchases"} & set(asked.missing):
-        return leave_alone(parts.policy, "no purchase of this shopper is known")
+        return _left_alone(parts, "no purchase of this shopper is known")
+    with parts.store(LEDGER):
+        return parts.assign(asked.user_id, asked.asked_at)
+
+
+def _left_alone(parts: Parts, why: str) -> Assigned:
+    policy_name = f"{parts.policy_name}:{parts.policy_version}"
+    return Assigned(policy=parts.policy, policy_name=policy_name, leave_alone=why)
+
+
+def _choose(asked: Asked, assigned: Assigned, campaign: Campaign, limits: LimitState) -> Choice:
+    if assigned.leave_alone:
+        return leave_alone(assigned.policy, assigned.leave_alone)
     rng = generator(asked.decision_id)
-    return decide(asked.probabilities, limits, parts.policy, campaign, rng)
+    return decide(asked.probabilities, limits, assigned.policy, campaign, rng)
 
 
-def _reason(asked: Asked, parts: Parts, choice: Choice, limits: LimitState) -> str:
-    task = getattr(parts.policy, "score", next(iter(asked.probabilities)))
+def _reason(asked: Asked, assigned: Assigned, choice: Choice, limits: LimitState) -> str:
+    task = getattr(assigned.policy, "score", next(iter(asked.probabilities)))
     probability = choice.probabilities[choice.action]
     return explain.treatment(
         choice.action, probability, asked.explained(task), choice.blocked, limits
@@ -127,5 +145,6 @@ def _answer(asked: Asked, parts: Parts, choice: Choice, decision: Decision) -> T
         campaign_id=decision.campaign_id,
         cost=decision.cost_micros / MICROS,
         policy_version=parts.policy_version,
+        arms=decision.arms,
         **envelope(asked, parts),
     )

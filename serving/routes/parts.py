@@ -19,6 +19,7 @@ from feature_repo.ingest import Report
 from feature_repo.ledger import Campaign, Decision, LimitState
 from feature_repo.settings import Clock, iso
 from serving.catalogue import Shelf
+from serving.experiments.running import Assigned
 from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.settings import ServingSettings
@@ -94,6 +95,8 @@ class Parts:
     policy: Policy
     policy_name: str
     policy_version: str
+    assign: Callable[[str, int], Assigned]
+    """(user id, moment of asking) to the policy that decides, by the running experiments."""
     ledger: Ledger
     read_user: Callable[[str, int], pl.DataFrame]
     """(user id, moment of asking) to one row of the model's feature service."""

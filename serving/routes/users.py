@@ -79,6 +79,7 @@ def describe(parts: Parts, found: Decision) -> DecisionOut:
         campaign_id=found.campaign_id,
         cost=found.cost_micros / MICROS,
         request=dict(found.request),
+        arms=dict(found.arms),
         outcomes=parts.outcomes(found.decision_id),
     )
 

@@ -20,6 +20,7 @@ DOORS = {
     "feast": ("feature_repo",),
     "sqlalchemy": (
         "feature_repo.engine",
+        "feature_repo.exposures",
         "feature_repo.server",
         "feature_repo.tables",
         "feature_repo.versions",

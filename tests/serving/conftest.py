@@ -16,16 +16,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 from feature_repo.derive import ITEM_FEATURES, USER_FEATURES
 from feature_repo.events import EVENT_SCHEMA, KIND_CODES
+from feature_repo.exposures import Experiments
 from feature_repo.ingest import ingest
 from feature_repo.ledger import Campaign, Ledger
 from feature_repo.settings import DAY, FixedClock, microseconds
 from feature_repo.warehouse import Warehouse
 from serving.catalogue import Shelf, build
+from serving.experiments.running import Assignment
 from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.routes.parts import Parts
 from serving.settings import ServingSettings
 from serving.spool import Spool
+from serving.start import load_policy
 from serving.upkeep import Chores, Upkeep
 from training.bundle import Bundle
 from training.datasets.normalise import Normaliser
@@ -331,14 +334,22 @@ def desk(tmp_path, predictor) -> Desk:
         schema_drift=lambda: fail.get("schema", ""),
     )
     numbers = itertools.count()
+    policy = Threshold(coupon_threshold=0.6, reminder_threshold=0.4, epsilon=0.1)
     parts = Parts(
         settings=ServingSettings(),
         clock=clock,
         predictor=predictor,
         shelf=Shelf(lambda as_of: build(item_frame(), predictor.spec, predictor, as_of), clock),
-        policy=Threshold(coupon_threshold=0.6, reminder_threshold=0.4, epsilon=0.1),
+        policy=policy,
         policy_name="threshold",
         policy_version="p0",
+        assign=Assignment(
+            policy,
+            "threshold:p0",
+            read=Experiments(warehouse).running,
+            load=load_policy,
+            refresh_s=0,
+        ),
         ledger=ledger,
         read_user=read_user,
         unknown_user=lambda user, at: user_row(user, EVENT_SCHEMA.to_frame(), at),

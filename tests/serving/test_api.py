@@ -120,6 +120,7 @@ def test_a_decision_comes_with_its_propensity_alternatives_and_reason(client, de
         "campaign_id",
         "cost",
         "policy_version",
+        "arms",
     }
     assert set(found) == SHARED | extra
     chances = {line["action"]: line["probability"] for line in found["alternatives"]}
@@ -257,7 +258,7 @@ def test_figures_count_answers_actions_events_and_flags(client, figures):
         'nudge_answers_total{endpoint="recommend"}': 1,
         'nudge_events_total{result="accepted"}': 1,
         'nudge_flags_total{flag="shopper"}': 1,
-        'nudge_stage_seconds_count{stage="ledger"}': 4,
+        'nudge_stage_seconds_count{stage="ledger"}': 5,
     }.items():
         assert after[name] - before[name] == more, name
     acted = f'nudge_actions_total{{action="{action}",campaign="default"}}'

@@ -39,9 +39,8 @@ def settings(tmp_path):
 
 def test_a_promoted_bundle_is_what_the_service_finds(store, settings, model):
     from serving.promote import promote
-    from serving.service import policy_of
     from serving.settings import ServingSettings
-    from serving.start import find_bundles
+    from serving.start import find_bundles, policy_of
 
     kept = promote(str(model.folder), settings, now=NOW, policy={"epsilon": 0.02})
     found, policy = find_bundles(settings, ServingSettings())
