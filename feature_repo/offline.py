@@ -2,16 +2,14 @@
 
 Per spine row it takes the newest source row known then, or the last N of them as lists for a view
 whose source is tagged ``{"collect": "N", "order": "column,column"}``. Named in
-``feature_store.yaml``. Next: ``parquet.py`` for the files, ``asof.py`` for the join.
+``feature_store.yaml``. Next: ``joining/source.py``.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView
@@ -22,12 +20,17 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.utils import _get_requested_feature_views_to_features_dict
 
-from feature_repo.asof import Ints
-from feature_repo.files import Span
-from feature_repo.job import AsOfRetrievalJob
-from feature_repo.parquet import Rows, pulled, rows_of, view_columns
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from feature_repo.joining.job import AsOfRetrievalJob
+from feature_repo.joining.layout import Layout
+from feature_repo.joining.source import (
+    Spine,
+    lists_at_stamps,
+    newest_rows,
+    rows_between,
+    span_of,
+    view_columns,
+)
+from feature_repo.joining.times import moments
 
 
 class AsOfOfflineStoreConfig(FeastConfigBaseModel):
@@ -37,7 +40,7 @@ class AsOfOfflineStoreConfig(FeastConfigBaseModel):
 
 
 class AsOfOfflineStore(OfflineStore):
-    """Reads ``FileSource`` Parquet (a file or a folder); writes nothing."""
+    """Reads ``FileSource`` Parquet (a file or a folder); writes saved datasets only."""
 
     supports_filter_by_created_timestamp = True
 
@@ -59,19 +62,23 @@ class AsOfOfflineStore(OfflineStore):
                 f"entity_df is {entity_df!r}; this store joins a pandas DataFrame of entity keys "
                 "and event_timestamp, it neither runs SQL nor makes up a spine from dates"
             )
+        if asked := [name for name, value in kwargs.items() if value is not None]:
+            raise ValueError(
+                f"{', '.join(asked)} beside entity_df is not offered; "
+                "give the rows and moments that you want as entity_df"
+            )
         time_column = infer_event_timestamp_from_entity_df(dict(entity_df.dtypes))
-        spine = pa.Table.from_pandas(entity_df, preserve_index=False)
-        moments = _moments(entity_df[time_column])
+        spine = Spine(
+            pa.Table.from_pandas(entity_df, preserve_index=False), moments(entity_df[time_column])
+        )
         wanted = _get_requested_feature_views_to_features_dict(
             feature_refs, feature_views, registry.list_on_demand_feature_views(project)
         )[0]
 
         def evaluate() -> pa.Table:
-            table = spine
+            table = spine.table
             for view, features in wanted.items():
-                columns = view_columns(
-                    config, view, features, spine, moments, filter_by_created_timestamp
-                )
+                columns = view_columns(config, view, features, spine, filter_by_created_timestamp)
                 prefix = f"{view.projection.name_alias or view.name}__" * full_feature_names
                 for name, column in columns.items():
                     table = _append(table, prefix + name, column)
@@ -79,7 +86,7 @@ class AsOfOfflineStore(OfflineStore):
 
         return AsOfRetrievalJob(
             evaluate,
-            _folder(config),
+            config.repo_path,
             on_demand_feature_views=OnDemandFeatureView.get_requested_odfvs(
                 feature_refs, project, registry
             ),
@@ -104,27 +111,17 @@ class AsOfOfflineStore(OfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """Per key, the newest row known at `end_date`, if its time is not before `start_date`."""
-
-        end = _micros(end_date)
-
-        def evaluate() -> pa.Table:
-            rows = _rows(
-                config,
-                data_source,
-                feature_name_columns,
-                join_key_columns,
-                timestamp_field,
-                created_timestamp_column,
-                _range(data_source, start_date, end_date),
-                only_created=True,
-            )
-            numbers = np.arange(len(rows.order.starts) - 1)
-            last = rows.order.last(numbers, np.full(len(numbers), end))
-            last = last[last >= 0]
-            last = last[rows.order.time[last] >= _micros(start_date)]
-            return pulled(rows, feature_name_columns, last, np.full(len(last), end))
-
-        return AsOfRetrievalJob(evaluate, _folder(config))
+        layout = Layout.of(
+            data_source.tags,
+            keys=join_key_columns,
+            time=timestamp_field,
+            created=created_timestamp_column,
+        )
+        span = span_of(start_date, end_date)
+        return AsOfRetrievalJob(
+            lambda: newest_rows(config, data_source, layout, feature_name_columns, span),
+            config.repo_path,
+        )
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -138,27 +135,17 @@ class AsOfOfflineStore(OfflineStore):
         end_date: datetime | None = None,
     ) -> RetrievalJob:
         """All rows of the span, both ends included; for a collected view the lists at each."""
-
-        def evaluate() -> pa.Table:
-            rows = _rows(
-                config,
-                data_source,
-                feature_name_columns,
-                join_key_columns,
-                timestamp_field,
-                created_timestamp_column,
-                _range(data_source, start_date, end_date),
-                only_created=False,
-            )
-            inside = np.ones(len(rows.order.time), dtype=bool)
-            if start_date is not None:
-                inside &= rows.order.time >= _micros(start_date)
-            if rows.layout.collect is not None:
-                inside &= rows.order.closes_stamp()
-            last = np.flatnonzero(inside)
-            return pulled(rows, feature_name_columns, last, rows.order.time[last])
-
-        return AsOfRetrievalJob(evaluate, _folder(config))
+        layout = Layout.of(
+            data_source.tags,
+            keys=join_key_columns,
+            time=timestamp_field,
+            created=created_timestamp_column,
+        )
+        read = rows_between if layout.collect is None else lists_at_stamps
+        span = span_of(start_date, end_date)
+        return AsOfRetrievalJob(
+            lambda: read(config, data_source, layout, feature_name_columns, span), config.repo_path
+        )
 
     @staticmethod
     def offline_write_batch(*args: Any, **kwargs: Any) -> None:
@@ -171,41 +158,6 @@ class AsOfOfflineStore(OfflineStore):
         raise ValueError("the as-of offline store only reads, it logs nothing; drop logging_config")
 
 
-def _folder(config: RepoConfig) -> Path:
-    """What relative paths are relative to."""
-    return Path(config.repo_path or ".")
-
-
-def _rows(
-    config: RepoConfig,
-    source: DataSource,
-    features: list[str],
-    keys: list[str],
-    time: str,
-    created: str | None,
-    span: Span,
-    *,
-    only_created: bool,
-) -> Rows:
-    """All rows of `source` within the span, by all its keys."""
-    return rows_of(
-        config,
-        source,
-        features,
-        keys=keys,
-        time=time,
-        created=created,
-        only_created=only_created,
-        span=span,
-    )[0]
-
-
-def _range(source: DataSource, start: datetime | None, end: datetime | None) -> Span:
-    """The times that a pull must read: lists reach back before its start."""
-    low = None if start is None or "collect" in source.tags else _micros(start)
-    return Span(low=low, high=None if end is None else _micros(end))
-
-
 def _append(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
     if name in table.column_names:
         raise ValueError(
@@ -213,18 +165,3 @@ def _append(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
             "rename one or ask with full_feature_names=True"
         )
     return table.append_column(name, column)
-
-
-def _moments(column: pd.Series) -> Ints:
-    """The spine's times in microseconds, rounded down; without a zone they are UTC."""
-    times = pd.to_datetime(column, utc=True)
-    if times.isna().any():
-        raise ValueError(
-            f"entity_df has {int(times.isna().sum())} null in {column.name!r}; drop them"
-        )
-    return times.dt.floor("us").dt.as_unit("us").astype("int64").to_numpy()
-
-
-def _micros(moment: datetime) -> int:
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from random import Random
 from types import SimpleNamespace
@@ -23,11 +21,11 @@ from feast.types import Array, Float64, Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_repo import asof, parquet
-from feature_repo.asof import Layout
-from feature_repo.files import Files, Span
+from feature_repo.joining import asof
+from feature_repo.joining.files import Files
+from feature_repo.joining.layout import Layout
+from feature_repo.joining.times import Span
 from feature_repo.offline import AsOfOfflineStore
-from feature_repo.parquet import rows_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STAMP = pl.Datetime("us", "UTC")
@@ -157,7 +155,7 @@ def test_every_spine_row_gets_what_the_oracle_gives(
         view("listed", "listed.parquet", collected=True, ttl=ttl),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "_PIECE", piece)
+        patch.setattr(asof, "_PIECE", piece)
         found = historical(
             tmp_path, views, spine_of(pairs), filter_by_created_timestamp=only_created
         )
@@ -171,57 +169,6 @@ def test_every_spine_row_gets_what_the_oracle_gives(
         )
         assert row["listed__num"] == [value[3] for value in last]
         assert row["listed__word"] == [value[4] for value in last]
-
-
-def drawn_rows(rng: Random, num: int) -> list:
-    """Rows of a few keys with ties, late ones, never-known ones and nulls, in any order."""
-    return [
-        (
-            rng.choice(["a", "b", "c", "d", None]),
-            at := rng.randrange(60),
-            rng.choice([at, at, at, at + rng.randrange(9), None]),
-            rng.choice([None, rng.randrange(3), 2**60 + 1]),
-            rng.choice(["x", "y", None]),
-        )
-        for _ in range(num)
-    ]
-
-
-def test_ten_thousand_drawn_cases_equal_brute_force(tmp_path):
-    seed = int(os.environ.get("NUDGE_TEST_SEED", "0"))
-    rng, num_cases = Random(seed), 0
-    for number in range(60):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        rows = [drawn_rows(rng, rng.choice([0, 1, 20, 60])) for _ in range(2)]
-        if rng.random() < 0.5:
-            rows = [sorted(some, key=lambda row: (row[0] or "", row[1])) for some in rows]
-        (folder / "scalar").mkdir()
-        cut = rng.randrange(len(rows[0]) + 1)
-        write(folder / "scalar" / "0.parquet", rows[0][:cut])
-        write(folder / "scalar" / "1.parquet", rows[0][cut:])
-        write(folder / "listed.parquet", rows[1])
-        ttl, only_created = rng.choice([0, 0, 1, 9]), rng.random() < 0.5
-        pairs = [(rng.choice(["a", "b", "c", "d", "z", None]), rng.randrange(-2, 75))
-                 for _ in range(90)]  # fmt: skip
-        views = [
-            view("scalar", folder / "scalar", ttl=ttl),
-            view("listed", folder / "listed.parquet", collected=True, ttl=ttl),
-        ]
-        spine, guard = spine_of(pairs), {"filter_by_created_timestamp": only_created}
-        found = historical(folder, views, spine, **guard)
-        for row, (key, at) in zip(found.iter_rows(named=True), pairs, strict=True):
-            told = f"NUDGE_TEST_SEED={seed}, round {number}: {key} at {at}"
-            newest, last = (
-                known(some, key, at, only_created=only_created, ttl=ttl) for some in rows
-            )
-            expected = newest[-1][3:] if newest else (None, None)
-            assert (row["scalar__num"], row["scalar__word"]) == expected, told
-            lists = [[one[place] for one in last[-LAST:]] for place in (3, 4)]
-            assert [row["listed__num"], row["listed__word"]] == lists, told
-            num_cases += 2
-    print(f"{num_cases} cases, NUDGE_TEST_SEED={seed}")
-    assert num_cases >= 10_000
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -327,8 +274,6 @@ def test_whole_numbers_beside_nulls_stay_whole_in_pandas(store):
     assert found.dtype == "Int64"
     assert [None if pd.isna(value) else int(value) for value in found] == [2**60 + 1, None]
     assert job.to_df()["since"][0] == 1
-    with pytest.raises(ValueError, match="a dataset cannot be saved to"):
-        job.persist(None)
 
 
 def test_a_nanosecond_stamp_is_not_seen_before_it_happened(tmp_path):
@@ -382,6 +327,18 @@ def test_times_as_text_are_refused(tmp_path):
 def test_collecting_no_rows_is_refused(collect):
     with pytest.raises(ValueError, match=f"collect is {collect}"):
         Layout(keys=("who",), time="at", collect=collect)
+
+
+def test_what_a_job_does_not_offer_it_refuses_in_our_words(store):
+    job = store.get_historical_features(entity_df=spine_of([("big", 2)]), features=["state:num"])
+    with pytest.raises(ValueError, match="give a SavedDatasetFileStorage"):
+        job.persist(None)
+    with pytest.raises(ValueError, match="not on this machine"):
+        job.persist(SavedDatasetFileStorage(path="s3://bucket/kept.parquet"))
+    with pytest.raises(ValueError, match="runs no SQL"):
+        job.to_sql()
+    with pytest.raises(ValueError, match="create_saved_dataset"):
+        job.to_remote_storage()
 
 
 @pytest.mark.parametrize("write_to", ["offline_write_batch", "write_logged_features"])
@@ -488,13 +445,6 @@ def test_a_dataset_is_saved_and_read_again_by_plain_feast(store, tmp_path):
     job.persist(place, allow_overwrite=True)
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/kept.parquet", "folder"])
-def test_a_place_that_no_dataset_can_be_saved_to_is_named(store, uri):
-    job = store.get_historical_features(entity_df=spine_of([("a", 1)]), features=["state:num"])
-    with pytest.raises(ValueError, match=uri):
-        job.persist(SavedDatasetFileStorage(path=uri))
-
-
 def daily(folder, days) -> None:
     """A folder of one part for each day, a row for each of two shoppers at its noon."""
     for day in days:
@@ -504,26 +454,70 @@ def daily(folder, days) -> None:
         write(part / "0.parquet", [(who, at, at, day, f"{who}{day}") for who in "ab"])
 
 
-@pytest.mark.parametrize("by_day_column", [True, False])
-def test_days_that_cannot_matter_are_not_read(tmp_path, by_day_column):
+@pytest.mark.parametrize("is_tagged", [True, False])
+def test_days_that_cannot_matter_are_not_read(tmp_path, is_tagged):
     folder = tmp_path / "parts"
     daily(folder, range(20_000, 20_010))
     wanted = view("state", folder)
-    if by_day_column:
-        wanted.batch_source.date_partition_column = "day"
+    day = "day" if is_tagged else None
+    if is_tagged:
+        wanted.batch_source.tags["date_partition_column"] = "day"
         (folder / f"day={moment(20_009 * DAY):%Y-%m-%d}" / "0.parquet").write_bytes(b"broken")
     found = historical(tmp_path, [wanted], spine_of([("a", 20_003 * DAY), ("b", 20_005 * DAY)]))
     assert found["state__num"].to_list() == [20_002, 20_004]
-    read = Files(
-        folder,
-        Layout(keys=("who",), time="at"),
-        ["num"],
-        Span(low=20_003 * DAY, high=20_005 * DAY),
-        "day" if by_day_column else None,
-    )
-    assert sum(piece.num_rows for piece in read._pieces) == 4
-    with pytest.raises(ValueError, match="Parquet") if by_day_column else nullcontext():
+    kept = Files(folder, "at", Span(20_003 * DAY, 20_005 * DAY), day)
+    assert sum(group.num for group in kept.groups) == 4
+    late = spine_of([("a", 20_020 * DAY)])
+    if is_tagged:
+        with pytest.raises(ValueError, match=r"2024-10-13/0\.parquet is no whole Parquet file"):
+            historical(tmp_path, [wanted], late)
+    else:
+        assert historical(tmp_path, [wanted], late)["state__num"].to_list() == [20_009]
+
+
+def test_folders_that_lie_about_their_day_are_refused(tmp_path):
+    daily(tmp_path / "parts", [20_000])
+    wanted = view("state", "parts")
+    wanted.batch_source.tags["date_partition_column"] = "date"
+    with pytest.raises(ValueError, match="lies in no folder date=YYYY-MM-DD"):
         historical(tmp_path, [wanted], spine_of([("a", 20_020 * DAY)]))
+    (tmp_path / "parts" / f"day={moment(20_000 * DAY):%Y-%m-%d}").rename(
+        tmp_path / "parts" / "day=2020-01-01"
+    )
+    wanted.batch_source.tags["date_partition_column"] = "day"
+    with pytest.raises(ValueError, match="holds times outside its day"):
+        historical(tmp_path, [wanted], spine_of([("a", 20_020 * DAY)]))
+
+
+def test_columns_that_a_file_lacks_come_from_its_folder_or_are_null(tmp_path):
+    for shop in ("one", "two"):
+        (tmp_path / "rows" / f"word={shop}").mkdir(parents=True)
+        frame = pl.DataFrame(
+            {"who": ["a"], "at": [moment(1 if shop == "one" else 5)], "num": [7]},
+            schema={"who": pl.String, "at": STAMP, "num": pl.Int32},
+        ).with_columns(made="at")
+        kept = frame if shop == "one" else frame.drop("num").with_columns(who=pl.lit("b"))
+        kept.write_parquet(tmp_path / "rows" / f"word={shop}" / "0.parquet")
+    found = historical(tmp_path, [view("v", "rows")], spine_of([("a", 9), ("b", 9), ("a", 0)]))
+    assert found["v__word"].to_list() == ["one", "two", None]
+    assert found["v__num"].to_list() == [7, None, None]
+
+
+def test_a_file_replaced_while_it_is_read_is_read_as_it_was(tmp_path):
+    write(tmp_path / "rows.parquet", [("a", 1, 1, 1, "x")])
+    opened = Files(tmp_path / "rows.parquet", "at", Span())
+    write(tmp_path / "new.parquet", [("a", 1, 1, 2, "y"), ("a", 2, 2, 3, "z")])
+    (tmp_path / "new.parquet").replace(tmp_path / "rows.parquet")
+    assert opened.take(["num"], np.array([0]))["num"].to_pylist() == [1]
+
+
+def test_a_part_of_a_folder_replaced_while_it_is_read_is_noticed(tmp_path):
+    daily(tmp_path / "parts", [20_000, 20_001])
+    opened = Files(tmp_path / "parts", "at", Span())
+    first = next((tmp_path / "parts").rglob("*2024-10-04/0.parquet"))
+    write(first, [("a", 1, 1, 2, "y"), ("a", 2, 2, 3, "z")])
+    with pytest.raises(ValueError, match="was replaced while it was read; ask again"):
+        opened.take(["num"], np.array([0]))
 
 
 def test_a_pull_reads_its_range_and_lists_what_lies_before_it(tmp_path):
@@ -546,37 +540,37 @@ def test_a_pull_reads_its_range_and_lists_what_lies_before_it(tmp_path):
         assert found["num"].to_list() == nums
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_keys_of_two_columns_and_numbers_join_like_those_of_text(tmp_path, seed):
-    rng = Random(seed)
-    rows = [(f"s{rng.randrange(4)}", rng.randrange(5), at, at) for at in range(1, 80)]
-    names = ("shop", "shopper", "num", "at")
-    frame = pl.DataFrame(dict(zip(names, zip(*rows, strict=True), strict=True)))
-    frame.with_columns(pl.col("at").cast(STAMP)).write_parquet(tmp_path / "rows.parquet")
-    asked = [(f"s{rng.randrange(5)}", rng.randrange(6), rng.randrange(90)) for _ in range(200)]
-    shop = pa.chunked_array([[row[0] for row in asked]])
-    person = pa.chunked_array([[row[1] for row in asked]])
-    read, numbers = rows_of(
-        SimpleNamespace(repo_path=tmp_path),
-        FileSource(path="rows.parquet", timestamp_field="at"),
-        ["num"],
-        keys=["shop", "shopper"],
-        time="at",
-        created=None,
-        only_created=False,
-        span=Span(),
-        asked=[shop, person],
-    )
-    moments = np.array([row[2] for row in asked])
-    first, last = read.order.first(numbers, moments), read.order.last(numbers, moments)
-    found = read.gather(["num"], first, last, moments)["num"].to_pylist()
-    for (shop, person, at), num in zip(asked, found, strict=True):
-        past = [row[2] for row in rows if row[:2] == (shop, person) and row[3] <= at]
-        assert num == (past[-1] if past else None)
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [([1.0, 1.5, None], [7, None, None]), ([1, 2**63, 2], [7, None, None])],
+)
+def test_numbers_of_another_type_match_where_they_are_equal(tmp_path, asked, found):
+    write(tmp_path / "rows.parquet", [("a", 1, 1, 1, "x")])
+    frame = pl.read_parquet(tmp_path / "rows.parquet").with_columns(who=pl.lit(1, pl.Int32), num=7)
+    frame.write_parquet(tmp_path / "rows.parquet")
+    kind = float if isinstance(asked[0], float) else "uint64"
+    spine = spine_of([("a", 2)] * 3).assign(who=pd.Series(asked, dtype=kind))
+    assert historical(tmp_path, [view("v", "rows.parquet")], spine)["v__num"].to_list() == found
 
 
-def test_years_of_many_shoppers_are_sorted_though_no_number_holds_both():
-    rng = np.random.default_rng(0)
-    number, time = rng.integers(0, 1 << 20, 500), rng.integers(0, 1 << 60, 500)
-    places = asof._by_key_and_time(number, time, 1 << 20)
-    assert places.tolist() == np.lexsort((time, number)).tolist()
+def test_a_saved_dataset_keeps_rows_without_a_key_and_may_be_a_folder(store, tmp_path):
+    spine = spine_of([("a", 6), (None, 6), ("b", 6)]).assign(asked_at=100)
+    asked = ["state:word", "listed:nums", "aged:since"]
+    job = store.get_historical_features(entity_df=spine, features=asked)
+    place = SavedDatasetFileStorage(path=str(tmp_path / "kept"))
+    with pytest.warns(RuntimeWarning, match="Saving dataset is an experimental"):
+        saved = store.create_saved_dataset(from_=job, name="folder", storage=place)
+    again = saved.to_df()
+    assert again["who"].tolist() == ["a", None, "b"]
+    assert again["word"].tolist() == ["y", None, None]
+    assert [list(value) for value in again["nums"]] == [[3, 4, 5], [], [3, 4, 5]]
+    assert again["since"].tolist()[0] == 50
+    (tmp_path / "kept" / "mine.txt").write_text("a letter")
+    with pytest.raises(ValueError, match=r"holds mine\.txt"):
+        job.persist(place, allow_overwrite=True)
+
+
+def test_a_span_beside_a_spine_is_refused(tmp_path):
+    write(tmp_path / "rows.parquet", [("a", 1, 1, 1, "x")])
+    with pytest.raises(ValueError, match="start_date beside entity_df is not offered"):
+        historical(tmp_path, [view("v", "rows.parquet")], spine_of([("a", 1)]), start_date=EPOCH)
