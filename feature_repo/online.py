@@ -95,8 +95,14 @@ class PackedOnlineStore(OnlineStore):
             (key, event_us, created_us, json.dumps(values, ensure_ascii=False))
             for key, event_us, created_us, values in rows
         ]
-        self._rows(config).write(config.project, view_name, packed)
-        return len(packed)
+        return self.write_packed(config, view_name, packed)
+
+    def write_packed(
+        self, config: RepoConfig, view_name: str, rows: Sequence[tuple[str, int, int, str]]
+    ) -> int:
+        """Like :meth:`write`, of values that are the text of a JSON object already."""
+        self._rows(config).write(config.project, view_name, rows)
+        return len(rows)
 
     def online_write_batch(
         self,
