@@ -96,7 +96,7 @@ def _pictures(
 def _table(findings: Sequence[Finding]) -> str:
     """Metrics and arms down; levels, effect and both intervals across."""
     heads = (
-        "metric, arm", "control", "arm", "effect", "always valid", "one look", "p, always valid",
+        "metric, arm", "control", "arm", "effect", "always valid", "one look", "p",
     )  # fmt: skip
     lines = ["".join(f"<th>{head}</th>" for head in heads)]
     for f in findings:
@@ -142,4 +142,4 @@ def _span(finding: Finding, edges: tuple[float, float]) -> str:
 
 
 def _p_value(value: float) -> str:
-    return "< .0001" if value < 1e-4 else f"{value:.3f}".replace("0.", ".", 1)
+    return "< .001" if value < 5e-4 else f"{value:.3f}".replace("0.", ".", 1)

@@ -51,6 +51,9 @@ class Plan:
     power: float
     num_past: int
     """Shoppers of the past that this rests on."""
+    past_days: int
+    least: float
+    """The effect that one look can tell after ``past_days`` of exposures, with CUPED."""
     window_days: float
 
     def days(self, num: int) -> int | None:
@@ -110,6 +113,8 @@ def plan(
         alpha=alpha,
         power=power,
         num_past=len(table),
+        past_days=past_days,
+        least=sample_size.least_effect(better, seen[past_days - 1] * pair, **wanted),
         window_days=experiment.window_days,
     )
 
@@ -117,11 +122,11 @@ def plan(
 def sentences(found: Plan) -> list[str]:
     """The plan in words."""
     unit = plots.scaled(found.metric, 1.0)
-    name = "points" if unit == 100 else "each"
+    name = " points" if unit == 100 else ""
     return [
         f"{found.metric.words.capitalize()}: {unit * found.level:.4g}"
         f"{' %' if unit == 100 else ''} now, from {found.num_past:,} shoppers of the past; the "
-        f"effect to be told is {unit * found.effect:+.3g} {name} "
+        f"effect to be told is {unit * found.effect:+.3g}{name} "
         f"({found.effect / found.level:+.0%}) with a chance of {found.power:.0%}.",
         f"One look at the end: {found.once:,} shoppers in all arms, {_when(found, found.once)}.",
         f"With CUPED, which takes {found.variance_cut:.0%} of the noise: {found.once_cuped:,}, "
@@ -129,6 +134,8 @@ def sentences(found: Plan) -> list[str]:
         f"Looked at every day, with CUPED: {found.always:,} at the latest, "
         f"{_when(found, found.always)}; larger effects are told sooner. Start it with "
         f"--planned {found.always}.",
+        f"After {found.past_days} days of exposures an effect of {unit * found.least:+.3g}{name} "
+        f"({found.least / found.level:+.0%}) can be told by one look, with CUPED.",
     ]
 
 

@@ -32,6 +32,7 @@ def effect_over_time(found: Analysis, times: Sequence[int] | None = None) -> str
 
     def draw(axes: Axes) -> None:
         axes.axhline(0.0, color=INK, lw=0.8)
+        edges: list[np.ndarray] = []
         for colour, (arm, curve) in zip(ARM_COLOURS, found.curves.items(), strict=False):
             if not curve:
                 continue
@@ -45,12 +46,13 @@ def effect_over_time(found: Analysis, times: Sequence[int] | None = None) -> str
             axes.fill_between(ends, low, high, color=colour, alpha=0.16, lw=0)
             middle = [scaled(metric, finding.effect.value) for finding in shown]
             axes.plot(ends, middle, color=colour, lw=1.8, label=arm)
-            axes.set_ylim(*_reach(low, high))
+            edges += [low, high]
         axes.set(ylabel=_unit(metric), xlabel="users so far" if times is None else "")
         axes.set_title(f"Effect on {metric.words}")
         axes.grid(axis="y")
         _slant(axes, times is not None)
-        if any(found.curves.values()):
+        if edges:
+            axes.set_ylim(*_reach(edges))
             axes.legend(loc="upper right", fontsize=8)
 
     return svg(draw, "effect", width=10.4, height=3.6)
@@ -138,7 +140,7 @@ def power_by_day(days: Sequence[int], powers: Mapping[str, Sequence[float]], wan
         axes.set(xlabel="days since the start", ylabel="chance to tell it, %", ylim=(0, 102))
         axes.set_title("Power by day")
         axes.grid(axis="y")
-        axes.legend(loc="lower right", fontsize=8)
+        axes.legend(loc="best", fontsize=8)
 
     return svg(draw, "power")
 
@@ -174,9 +176,9 @@ def _slant(axes: Axes, is_time: bool) -> None:
         axes.tick_params(axis="x", labelrotation=30)
 
 
-def _reach(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
+def _reach(edges: list[np.ndarray]) -> tuple[float, float]:
     """The first looks are wide: show what came of it."""
-    late = slice(len(low) // 4, None)
-    ends = min(float(low[late].min()), 0.0), max(float(high[late].max()), 0.0)
+    late = np.concatenate([edge[len(edge) // 4 :] for edge in edges])
+    ends = min(float(late.min()), 0.0), max(float(late.max()), 0.0)
     room = 0.08 * (ends[1] - ends[0]) or 1.0
     return ends[0] - room, ends[1] + room

@@ -128,7 +128,11 @@ def setup_of(
 def _table(
     exposed: pl.DataFrame, experiment: Experiment, warehouse: Warehouse, now: int
 ) -> pl.DataFrame:
-    events = warehouse.events(user_ids=exposed["user_id"].to_list(), known_before=now)
+    first = exposed["exposed_at"].min()
+    since = int(first) - round(experiment.before_days * DAY) if isinstance(first, int) else now
+    events = warehouse.events(
+        user_ids=exposed["user_id"].to_list(), known_from=since, known_before=now
+    )
     costs = Experiments(warehouse).costs(experiment.name)
     return outcomes(exposed, events, costs, experiment, now)
 

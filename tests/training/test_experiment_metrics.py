@@ -40,6 +40,7 @@ def test_numbers_of_users_are_those_of_statsmodels():
         found = sample_size.num_users(design, power=wanted)
         assert found == pytest.approx(control / (1 - share), abs=1.01)
         assert sample_size.power(design, found) == pytest.approx(wanted, abs=1e-3)
+        assert sample_size.least_effect(design, found, power=wanted) == pytest.approx(0.4, rel=1e-3)
     design = sample_size.proportion_design(0.1, 0.02)
     found = sample_size.num_users(design)
     theirs = proportion.power_proportions_2indep(0.02, 0.1, found / 2).power

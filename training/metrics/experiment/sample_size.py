@@ -6,7 +6,6 @@ Next: ``effects.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,11 +100,6 @@ def num_users_always_valid(design: Design, *, alpha: float = 0.05, power: float 
     return math.ceil((reach / design.effect) ** 2)
 
 
-def least_effect(variance: float, num: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The effect on a mean that `num` users find with this power, arms of one size."""
-    return (norm.isf(alpha / 2) + norm.ppf(power)) * math.sqrt(4 * variance / num)
-
-
-def arms_shares(shares: Sequence[float]) -> list[float]:
-    """Share of each treated arm among its own users and the control's, which comes first."""
-    return [share / (share + shares[0]) for share in shares[1:]]
+def least_effect(design: Design, num: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
+    """The effect that `num` users in both arms tell with this power, by the design's noise."""
+    return float((norm.isf(alpha / 2) + norm.ppf(power)) * math.sqrt(design.variance / num))
