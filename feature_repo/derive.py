@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from feature_repo.rollups import (
     BEHAVIOURS,
+    COUNTED,
     ITEM_DAYS,
     ITEM_STATE,
     MICROS,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WINDOWS = (7, 30, 90)
+_IN_WINDOWS = (*((kind, 1) for kind in BEHAVIOURS), ("orders", 1), ("spend", MICROS))
+"""What is counted by window, in the order of ``rollups.COUNTED``, and its unit."""
 SCALAR_INPUTS = frozenset({"asked_at", *USER_STATE, *ITEM_STATE})
 LIST_INPUTS = frozenset({*USER_DAYS, *ITEM_DAYS})
 
@@ -195,17 +198,18 @@ def _rhythm(columns: Columns, recency_days: Floats) -> dict[str, Floats]:
 
 def _user_windows(columns: Columns, asked_at: Floats, known: NDArray) -> dict[str, Floats]:
     today = np.floor(asked_at / DAY)
-    days = _lists(columns, "closed_day").values
-    running_day = _scalar(columns, "running_day")
-    counted = [(f"num_{kind}", kind, 1) for kind in BEHAVIOURS]
-    counted += [("num_orders", "orders", 1), ("spend", "spend_micros", MICROS)]
-    features = {}
-    for window in WINDOWS:
-        first = today - window + 1
-        closed = (days >= first[:, None]) & (days <= today[:, None])
-        running = (running_day >= first) & (running_day <= today)
-        for name, column, unit in counted:
-            total = np.where(closed, _lists(columns, f"closed_{column}").values, 0.0).sum(axis=1)
-            total += np.where(running, _scalar(columns, f"running_{column}"), 0.0)
-            features[f"{name}_{window}d"] = np.where(known, total / unit, np.nan)
-    return features
+    days, running_day = _lists(columns, "closed_day").values, _scalar(columns, "running_day")
+    first = today - np.array(WINDOWS)[:, None] + 1  # (windows, n)
+    is_closed = (days >= first[:, :, None]) & (days <= today[:, None])
+    is_running = (running_day >= first) & (running_day <= today)
+    counts = np.array([_lists(columns, f"closed_{name}").values for name in COUNTED])
+    running = np.array([_scalar(columns, f"running_{name}") for name in COUNTED])
+    # Whole numbers below 2**53 throughout, so that no order of adding changes a sum.
+    totals = np.einsum("wnl,cnl->cwn", is_closed.astype(np.float64), np.nan_to_num(counts))
+    totals += np.where(is_running, running[:, None], 0.0)
+    totals[:, :, ~known] = np.nan
+    return {
+        f"{name if name == 'spend' else f'num_{name}'}_{window}d": totals[count, place] / unit
+        for count, (name, unit) in enumerate(_IN_WINDOWS)
+        for place, window in enumerate(WINDOWS)
+    }

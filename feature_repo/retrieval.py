@@ -8,40 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from feature_repo import derive
+from feature_repo.columns import DERIVED, Resolved, columns_of, frame_of, plain_row, polars_type
 from feature_repo.settings import Settings
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
     from feature_repo.online import PackedOnlineStore
-
-DERIVED: dict[str, Callable[[derive.Columns], dict[str, derive.Floats]]] = {
-    "user_features": derive.user,
-    "item_features": derive.item,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """What the registry says of a feature service."""
-
-    key: str
-    views: dict[str, list[str]]
-    """Stored view to its fields: those the service names and those its derived views need."""
-    derived: tuple[str, ...]
-    references: tuple[str, ...]
-    """``view:feature`` of every feature."""
-    schema: dict[str, str]
-    """Feature name to type, in order."""
 
 
 @lru_cache(maxsize=8)
@@ -88,7 +68,7 @@ def point_in_time(
     parts = [_historical(store, keys, refs) for refs in _by_cost(found.references) if refs]
     columns = {name: part[name] for part in parts for name in part.columns if name in found.schema}
     return spine.with_columns(
-        columns[name].cast(_polars_type(kind), strict=True).alias(name)
+        columns[name].cast(polars_type(kind), strict=True).alias(name)
         for name, kind in found.schema.items()
     )
 
@@ -104,33 +84,20 @@ def online(
     settings = settings or Settings()
     store, found = open_store(settings), resolve(service, settings)
     rows = packed_store(store).read(store.config, list(found.views), list(keys))
-    return _derived(keys, found, rows, asked_at)
+    return frame_of(keys, found, columns_of(len(keys), found, rows, asked_at))
 
 
-def unknown(key: str, service: str, asked_at: int, settings: Settings) -> pl.DataFrame:
-    """What :func:`online` gives for a key never written, without asking the online store."""
+def online_row(key: str, service: str, asked_at: int, settings: Settings) -> dict[str, Any]:
+    """What :func:`online` gives for one key, as plain values by name: no frame is made."""
+    store, found = open_store(settings), resolve(service, settings)
+    rows = packed_store(store).read(store.config, list(found.views), [key])
+    return plain_row(found, rows, asked_at)
+
+
+def unknown_row(service: str, asked_at: int, settings: Settings) -> dict[str, Any]:
+    """What :func:`online_row` gives for a key never written, without asking the online store."""
     found = resolve(service, settings)
-    return _derived([key], found, {view: [None] for view in found.views}, asked_at)
-
-
-def _derived(
-    keys: Sequence[str],
-    found: Resolved,
-    rows: Mapping[str, Sequence[tuple[int, int, dict[str, Any]] | None]],
-    asked_at: int,
-) -> pl.DataFrame:
-    """The service's columns from the online `rows` of each view."""
-    columns: dict[str, Any] = {
-        field: [None if row is None else row[2].get(field) for row in rows[view]]
-        for view, fields in found.views.items()
-        for field in fields
-    }
-    inputs = _numeric(columns) | {"asked_at": derive.scalars([asked_at] * len(keys))}
-    for name in found.derived:
-        columns |= DERIVED[name](inputs)
-    return pl.DataFrame({found.key: list(keys)}, schema={found.key: pl.String}).with_columns(
-        _series(name, columns[name], _polars_type(kind)) for name, kind in found.schema.items()
-    )
+    return plain_row(found, {view: [None] for view in found.views}, asked_at)
 
 
 def schema(service: str, settings: Settings | None = None) -> dict[str, str]:
@@ -221,27 +188,3 @@ def _check_spine(spine: pl.DataFrame, key: str) -> None:
             raise ValueError(
                 f"the spine has {spine[column].null_count()} null in {column!r}; drop them"
             )
-
-
-def _numeric(columns: dict[str, Any]) -> dict[str, Any]:
-    """The inputs of ``derive`` among Python columns."""
-    scalars = {
-        name: derive.scalars(columns[name]) for name in columns.keys() & derive.SCALAR_INPUTS
-    }
-    lists = {name: derive.Lists.pad(columns[name]) for name in columns.keys() & derive.LIST_INPUTS}
-    return scalars | lists
-
-
-def _series(name: str, values: Any, kind: pl.DataType) -> pl.Series:
-    """One column; an unknown list is empty, an unknown number null."""
-    if isinstance(kind, pl.List):
-        return pl.Series(name, [[] if value is None else value for value in values], dtype=kind)
-    return pl.Series(name, values, dtype=kind, nan_to_null=True)
-
-
-def _polars_type(kind: str) -> pl.DataType:
-    scalars = {"Int64": pl.Int64(), "Float64": pl.Float64(), "String": pl.String()}
-    if kind in scalars:
-        return scalars[kind]
-    inner = kind.removeprefix("Array(").removesuffix(")")
-    return pl.List(scalars[inner])

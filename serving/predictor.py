@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from serving.catalogue import Catalogue, Floats
 from training.bundle import Bundle
-from training.datasets.encode import EncodeSpec, UserArrays, encode_users
+from training.datasets.encode import EncodeSpec, UserArrays, encode_user
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -80,9 +79,9 @@ class Predictor:
             if f"{head}/prevalence" in measured
         }
 
-    def score(self, row: pl.DataFrame, asked_at: int, catalogue: Catalogue) -> Scores:
+    def score(self, row: Mapping[str, Any], asked_at: int, catalogue: Catalogue) -> Scores:
         """Score one shopper's row of the feature service against every item of `catalogue`."""
-        users = encode_users(row, asked_at, self.spec, catalogue.index)
+        users = encode_user(row, asked_at, self.spec, catalogue.index)
         vector, copies, probabilities = self._user.run(None, _user_inputs(users, catalogue))
         items = catalogue.vectors @ vector[0] + catalogue.biases
         np.add.at(items, users.item_BL[0], copies[0])

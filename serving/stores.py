@@ -39,13 +39,13 @@ class Stores:
         self.warehouse = Warehouse(settings.warehouse, wait_s=WAIT_S)
         self.ledger, self.clock = Ledger(self.warehouse), SystemClock(settings.home)
 
-    def read_user(self, user_id: str, asked_at: int) -> pl.DataFrame:
-        """The online row of a shopper."""
-        return retrieval.online([user_id], self._service, asked_at, self.settings)
+    def read_user(self, user_id: str, asked_at: int) -> dict[str, Any]:
+        """The online row of a shopper: features by name."""
+        return retrieval.online_row(user_id, self._service, asked_at, self.settings)
 
-    def unknown_user(self, user_id: str, asked_at: int) -> pl.DataFrame:
+    def unknown_user(self, asked_at: int) -> dict[str, Any]:
         """The row of a shopper never seen; asks no store."""
-        return retrieval.unknown(user_id, self._service, asked_at, self.settings)
+        return retrieval.unknown_row(self._service, asked_at, self.settings)
 
     def keep_events(self, frame: pl.DataFrame) -> Report:
         """Events into the warehouse, and those that cite a decision to its outcomes."""

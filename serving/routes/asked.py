@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import polars as pl
-
 from feature_repo.ledger import Decision
 from feature_repo.settings import DAY, SECOND
 from serving import explain
@@ -56,11 +54,10 @@ class Asked:
 def ask(parts: Parts, user_id: str) -> Asked:
     """Read and score `user_id` as of now, under a new decision id."""
     asked_at = parts.clock.now()
-    row, missing = _read(parts, user_id, asked_at)
+    features, missing = _read(parts, user_id, asked_at)
     catalogue = parts.shelf.current
     with parts.meters.stage("score"):
-        scores = parts.predictor.score(row, asked_at, catalogue)
-    features = row.row(0, named=True)
+        scores = parts.predictor.score(features, asked_at, catalogue)
     missing = missing or _missing(features, parts.predictor)
     stale = find_stale(parts, asked_at)
     if parts.upkeep.lags(user_id) and FEATURES not in missing:
@@ -81,13 +78,13 @@ def ask(parts: Parts, user_id: str) -> Asked:
     )
 
 
-def _read(parts: Parts, user_id: str, asked_at: int) -> tuple[pl.DataFrame, list[str]]:
+def _read(parts: Parts, user_id: str, asked_at: int) -> tuple[dict[str, Any], list[str]]:
     """The shopper's row; that of an unknown one, and the flag for it, when none can be read."""
     try:
         with parts.store(FEATURES):
             return parts.read_user(user_id, asked_at), []
     except StoreFailed:
-        return parts.unknown_user(user_id, asked_at), [FEATURES]
+        return parts.unknown_user(asked_at), [FEATURES]
 
 
 def envelope(asked: Asked, parts: Parts) -> dict[str, Any]:

@@ -98,10 +98,10 @@ class Parts:
     assign: Callable[[str, int], Assigned]
     """(user id, moment of asking) to the policy that decides, by the running experiments."""
     ledger: Ledger
-    read_user: Callable[[str, int], pl.DataFrame]
-    """(user id, moment of asking) to one row of the model's feature service."""
-    unknown_user: Callable[[str, int], pl.DataFrame]
-    """The same of a shopper never seen, without asking the online store."""
+    read_user: Callable[[str, int], dict[str, Any]]
+    """(user id, moment of asking) to the row of the model's feature service, by name."""
+    unknown_user: Callable[[int], dict[str, Any]]
+    """Moment of asking to the row of a shopper never seen, without asking the online store."""
     record: Callable[[pl.DataFrame], Report]
     """Take events: warehouse and outcomes."""
     refresh: Callable[[list[str]], None]

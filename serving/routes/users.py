@@ -29,7 +29,7 @@ def user(user_id: PathId, parts: Running) -> User:
     """Give a shopper's features as of now, recent behaviours, decisions and their outcomes."""
     asked_at = parts.clock.now()
     with parts.store("features"):
-        row = parts.read_user(user_id, asked_at).row(0, named=True)
+        row = parts.read_user(user_id, asked_at)
     with parts.store("ledger"):
         decisions = [
             describe(parts, decision) for decision in parts.ledger.decisions(user_id, NUM_DECISIONS)

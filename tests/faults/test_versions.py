@@ -49,7 +49,7 @@ def test_a_service_whose_stores_are_gone_refuses_to_start_and_says_which(tmp_pat
 def test_a_changed_catalogue_is_seen_by_a_running_process_which_answers_as_it_began(shop_with):
     copy = shop_with()
     before = retrieval.schema("shopper", copy.settings)
-    row = retrieval.unknown("u", "shopper", 0, copy.settings)
+    row = retrieval.unknown_row("shopper", 0, copy.settings)
     code = (
         "from feast import FeatureService, FeatureStore\n"
         "store = FeatureStore(fs_yaml_file=__import__('pathlib').Path('feature_repo/feature_store.yaml'))\n"  # noqa: E501
@@ -60,4 +60,4 @@ def test_a_changed_catalogue_is_seen_by_a_running_process_which_answers_as_it_be
     run(str(ROOT / ".venv/bin/python"), "-c", code, env=copy.env)
     assert retrieval.registered("shopper", copy.settings) != before
     assert retrieval.schema("shopper", copy.settings) == before
-    assert retrieval.unknown("u", "shopper", 0, copy.settings).equals(row)
+    assert retrieval.unknown_row("shopper", 0, copy.settings) == row

@@ -9,7 +9,14 @@ from feature_repo import publish
 from feature_repo.derive import ITEM_FEATURES, USER_FEATURES
 from feature_repo.events import EVENT_SCHEMA, KIND_CODES
 from feature_repo.parity import compare
-from feature_repo.retrieval import online, point_in_time, schema, schema_hash
+from feature_repo.retrieval import (
+    online,
+    online_row,
+    point_in_time,
+    schema,
+    schema_hash,
+    unknown_row,
+)
 from feature_repo.rollups import HISTORY
 from feature_repo.settings import DAY, FixedClock
 
@@ -100,6 +107,14 @@ def test_an_unknown_user_reads_online_as_unknown(shop):
     row = online(["nobody"], "shopper", shop.clock.now(), shop.settings)
     assert row["num_orders"][0] is None
     assert row["history_item"][0].to_list() == []
+
+
+def test_one_row_as_plain_values_is_that_of_the_frame(shop, users):
+    now = shop.clock.now()
+    for user in (*users[:5], "nobody"):
+        wanted = online([user], "shopper", now, shop.settings).drop("user_id").row(0, named=True)
+        assert online_row(user, "shopper", now, shop.settings) == wanted
+    assert unknown_row("shopper", now, shop.settings) == wanted
 
 
 def test_plain_feast_reads_the_same_online(shop, users):

@@ -310,10 +310,11 @@ def desk(tmp_path, predictor) -> Desk:
     )
     fail: dict[str, Exception] = {}
 
-    def read_user(user_id: str, asked_at: int) -> pl.DataFrame:
+    def read_user(user_id: str, asked_at: int) -> dict[str, Any]:
         if "features" in fail:
             raise fail["features"]
-        return user_row(user_id, warehouse.events(user_ids=[user_id]), asked_at)
+        row = user_row(user_id, warehouse.events(user_ids=[user_id]), asked_at)
+        return row.drop("user_id", strict=False).row(0, named=True)
 
     def record(frame: pl.DataFrame):
         report = ingest(warehouse, frame, source="http", now=clock.now(), detail=True)
@@ -330,7 +331,7 @@ def desk(tmp_path, predictor) -> Desk:
         attach=ledger.attach_missing,
         refresh=refresh,
         heal=lambda: 0,
-        incarnation=lambda: str(read_user("", NOW).height),
+        incarnation=lambda: str(len(read_user("", NOW))),
         schema_drift=lambda: fail.get("schema", ""),
     )
     numbers = itertools.count()
@@ -352,7 +353,7 @@ def desk(tmp_path, predictor) -> Desk:
         ),
         ledger=ledger,
         read_user=read_user,
-        unknown_user=lambda user, at: user_row(user, EVENT_SCHEMA.to_frame(), at),
+        unknown_user=lambda at: user_row("", EVENT_SCHEMA.to_frame(), at).row(0, named=True),
         record=record,
         refresh=refresh,
         known_times=lambda users: dict(

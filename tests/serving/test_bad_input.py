@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from feature_repo.derive import USER_FEATURES
 from feature_repo.events import EVENT_SCHEMA, KINDS, REJECT_REASONS, check
 from feature_repo.settings import DAY
-from training.datasets.encode import encode_users
+from training.datasets.encode import encode_user
 
 VIEW = {"event_id": "n1", "kind": "view", "user_id": "bob", "item_id": "cup"}
 BUY = VIEW | {"kind": "purchase", "quantity": 1, "price": 2.5, "order_id": "o1"}
@@ -283,13 +283,9 @@ def vars_of(arrays) -> dict[str, np.ndarray]:
 def test_an_odd_row_gets_finite_scores(desk, predictor, odd, feature):
     now = desk.clock.now()
     row = desk.parts.read_user("ada", now)
-    row = row.with_columns(
-        pl.lit(feature, dtype=pl.Float64).alias(name) for name in USER_FEATURES[::2]
-    ).with_columns(
-        pl.Series(f"history_{name}", [values], dtype=row.schema[f"history_{name}"])
-        for name, values in ODD[odd].items()
-    )
-    given = vars_of(encode_users(row, now, predictor.spec, desk.parts.shelf.current.index))
+    row |= dict.fromkeys(USER_FEATURES[::2], feature)
+    row |= {f"history_{name}": values for name, values in ODD[odd].items()}
+    given = vars_of(encode_user(row, now, predictor.spec, desk.parts.shelf.current.index))
     assert all(np.isfinite(values).all() for values in given.values()), given
     scores = predictor.score(row, now, desk.parts.shelf.current)
     exists = desk.parts.shelf.current.exists

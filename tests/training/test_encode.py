@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from training.datasets.encode import EncodeSpec, encode_items, encode_users
+from training.datasets.encode import EncodeSpec, encode_items, encode_user, encode_users
 from training.datasets.normalise import CLIP, Normaliser
 
 DAY = 86_400_000_000
@@ -72,6 +72,12 @@ def test_one_row_gives_the_same_arrays_as_among_many(rows):
             assert (many[length:] == 0).all()
         assert alone.time_to_now_B[0] == together.time_to_now_B[place]
         assert np.array_equal(alone.scalars_BF[0], together.scalars_BF[place])
+        plain = users(row).row(0, named=True)
+        plain |= {name: value or [] for name, value in plain.items() if "history" in name}
+        told = encode_user(plain, NOW, SPEC, SPEC.index)
+        for name in told.__slots__:
+            assert np.array_equal(getattr(told, name), getattr(alone, name)), name
+            assert getattr(told, name).dtype == getattr(alone, name).dtype, name
 
 
 @settings(deadline=None)

@@ -22,6 +22,8 @@ from training.datasets.normalise import Floats, Normaliser
 if TYPE_CHECKING:
     import polars as pl
 
+HISTORY_COLUMNS = ("item", "kind", "quantity", "amount", "at")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodeSpec:
@@ -106,6 +108,24 @@ def encode_users(
     histories = encode_histories(frame, spec.index if index is None else index, spec.history_length)
     moments = np.broadcast_to(np.asarray(asked_at, dtype=np.int64), (frame.height,))
     return padded(histories, moments, spec.user.apply(scalars(frame, spec.user.names)))
+
+
+def encode_user(
+    row: Mapping[str, Any], asked_at: int, spec: EncodeSpec, index: Mapping[str, int]
+) -> UserArrays:
+    """What :func:`encode_users` gives for one row, told as plain values: lists, numbers, None."""
+    length = spec.history_length
+    cells = {name: row[f"history_{name}"][-length:] for name in HISTORY_COLUMNS}
+    history = Histories(
+        item=np.array([index.get(item, 0) for item in cells["item"]], dtype=np.int32),
+        kind=np.array(cells["kind"], dtype=np.int8),
+        quantity=_finite(np.array(cells["quantity"], dtype=np.float32)),
+        amount=_finite(np.array(cells["amount"], dtype=np.float32)),
+        at=np.array(cells["at"], dtype=np.int64),
+        offsets=np.array([0, len(cells["at"])]),
+    )
+    values = np.array([[row[name] for name in spec.user.names]], dtype=np.float64)
+    return padded(history, np.array([asked_at]), spec.user.apply(values))
 
 
 def encode_items(frame: pl.DataFrame, spec: EncodeSpec) -> ItemArrays:
