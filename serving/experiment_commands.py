@@ -129,7 +129,7 @@ def status(
     """
     from feature_repo.exposures import Experiments
     from serving.experiments import telling, words
-    from serving.experiments.shop import look
+    from serving.experiments.shop import look, stop_if_crossed
 
     settings, warehouse, now = _shop()
     store = Experiments(warehouse)
@@ -141,9 +141,7 @@ def status(
     for each in names:
         with plainly():
             seen = look(each, warehouse, now, holdout_share=ServingSettings().holdout_share)
-            if seen.analysis.crossed and seen.kept.stopped_at is None:
-                why = " ".join(words.crossed(guarded) for guarded in seen.analysis.crossed)
-                store.stop(each, why, now)
+            if stop_if_crossed(seen, warehouse, now):
                 console.print(f"[red]stopped[/red] {each}", highlight=False)
                 seen = look(each, warehouse, now)
         telling.report(seen, settings, "status", [words.guard(g) for g in seen.analysis.guarded])

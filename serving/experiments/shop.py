@@ -15,6 +15,7 @@ from feature_repo.experiments import HOLDOUT, Arm, Experiment, Kept
 from feature_repo.exposures import Experiments
 from feature_repo.settings import DAY, iso
 from feature_repo.warehouse import Warehouse
+from serving.experiments import words
 from serving.experiments.analysis import Analysis, Setup, analyse
 from serving.experiments.assignment import HELD_OUT, SERVED
 from serving.experiments.outcomes import outcomes
@@ -100,6 +101,15 @@ def look(
         check_segments(table, columns)
     setup = setup_of(kept.experiment, columns, correction)
     return Seen(kept=kept, analysis=analyse(table, setup), exposed=exposed, table=table)
+
+
+def stop_if_crossed(seen: Seen, warehouse: Warehouse, now: int) -> str:
+    """Stop a running experiment of which a guardrail is crossed; why, empty when none is."""
+    if seen.kept.stopped_at is not None or not seen.analysis.crossed:
+        return ""
+    why = " ".join(words.crossed(guarded) for guarded in seen.analysis.crossed)
+    Experiments(warehouse).stop(seen.kept.experiment.name, why, now)
+    return why
 
 
 def setup_of(

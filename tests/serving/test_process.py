@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from feature_repo.exposures import Experiments
+
 ROOT = Path(__file__).parents[2]
 
 SERVE_ONE = """
@@ -201,3 +203,46 @@ def test_a_served_shop_asks_for_keys_everywhere_and_its_log_names_no_person(bent
         "other",
     }
     assert "Traceback" not in written
+
+
+@pytest.mark.long
+def test_a_served_shop_obeys_an_experiment_from_its_start_to_its_stop(bento, shop, served):
+    import time
+
+    import httpx
+
+    def command(*options: str) -> str:
+        told = subprocess.run(
+            [sys.executable, "-m", "serving", "experiment", *options],
+            env=served,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert told.returncode == 0, told.stdout + told.stderr
+        time.sleep(2)
+        return told.stdout
+
+    address, key, *_ = bento
+    users = shop.warehouse.events(kinds=["purchase"])["user_id"].unique().sort().to_list()[:30]
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}) as client:
+
+        def ask() -> dict[str, dict]:
+            return {u: client.post("/decide", json={"user_id": u}).json() for u in users}
+
+        assert not any(answer["arms"] for answer in ask().values())
+        command(
+            "start", "quiet", "--arm", "quiet:0.5:nothing", "--arm", "sure:0.5:epsilon=0"
+        )  # fmt: skip
+        during = ask()
+        command("stop", "quiet", "--reason", "seen")
+        after = ask()
+    arms = {user: answer["arms"]["quiet"] for user, answer in during.items()}
+    assert set(arms.values()) == {"quiet", "sure"}
+    assert all(during[u]["action"] == "nothing" for u, arm in arms.items() if arm == "quiet")
+    assert all(during[u]["probability"] == 1.0 for u in users)
+    assert not any(answer["arms"] for answer in after.values())
+    kept = Experiments(shop.warehouse).exposures("quiet")
+    assert dict(kept.select("user_id", "arm").iter_rows()) == arms
