@@ -4,6 +4,7 @@ from feature_repo import entities, services
 from feature_repo.views.derived import item_features, user_features
 from feature_repo.views.history import user_history
 from feature_repo.views.item import item_days, item_state
+from feature_repo.views.treatment import user_treatments
 from feature_repo.views.user import user_days, user_state
 
 user = entities.user
@@ -23,4 +24,5 @@ __all__ = [
     "user_features",
     "user_history",
     "user_state",
+    "user_treatments",
 ]

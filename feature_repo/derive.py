@@ -24,6 +24,7 @@ from feature_repo.rollups import (
     USER_STATE,
 )
 from feature_repo.settings import DAY
+from feature_repo.treatments import TREATMENT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ WINDOWS = (7, 30, 90)
 _IN_WINDOWS = (*((kind, 1) for kind in BEHAVIOURS), ("orders", 1), ("spend", MICROS))
 """What is counted by window, in the order of ``rollups.COUNTED``, and its unit."""
 SCALAR_INPUTS = frozenset({"asked_at", *USER_STATE, *ITEM_STATE})
-LIST_INPUTS = frozenset({*USER_DAYS, *ITEM_DAYS})
+LIST_INPUTS = frozenset({*USER_DAYS, *ITEM_DAYS, "treatment_at"})
 
 Floats = NDArray[np.float64]
 
@@ -70,6 +71,8 @@ USER_FEATURES: tuple[str, ...] = (
     *(f"num_{kind}_{days}d" for kind in BEHAVIOURS for days in WINDOWS),
     *(f"num_orders_{days}d" for days in WINDOWS),
     *(f"spend_{days}d" for days in WINDOWS),
+    f"recency_days_{TREATMENT}",
+    *(f"num_{TREATMENT}_{days}d" for days in WINDOWS),
 )
 
 ITEM_FEATURES: tuple[str, ...] = (
@@ -82,12 +85,13 @@ ITEM_FEATURES: tuple[str, ...] = (
 
 
 def user(columns: Columns) -> dict[str, Floats]:
-    """User features at ``asked_at`` from the columns of user_state and user_days.
+    """User features at ``asked_at`` from user_state, user_days and the times of user_treatments.
 
     Recency and tenure are days since an event. A window of w days is the UTC day of asking and the
     w - 1 days before it. ``mean_gap_days`` is the mean distance between purchase days and
     ``lateness`` the days since the last purchase divided by it: above 1 the shopper is late for
-    the own rhythm. A shopper without state has NaN everywhere.
+    the own rhythm. A shopper without state has NaN everywhere but in what the shop did: of
+    treatments there are 0 for whoever has state, and NaN for whoever has neither.
     """
     asked_at = _scalar(columns, "asked_at")
     known = ~np.isnan(_scalar(columns, "first_at"))
@@ -97,6 +101,7 @@ def user(columns: Columns) -> dict[str, Floats]:
     features |= _totals(columns)
     features |= _rhythm(columns, features["recency_days_purchase"])
     features |= _user_windows(columns, asked_at, known)
+    features |= _treatments(columns, asked_at, known)
     return {name: features[name] for name in USER_FEATURES}
 
 
@@ -213,3 +218,17 @@ def _user_windows(columns: Columns, asked_at: Floats, known: NDArray) -> dict[st
         for count, (name, unit) in enumerate(_IN_WINDOWS)
         for place, window in enumerate(WINDOWS)
     }
+
+
+def _treatments(columns: Columns, asked_at: Floats, known: NDArray) -> dict[str, Floats]:
+    """Fatigue: how many treatments lately, and how long ago the last one was."""
+    done = _lists(columns, "treatment_at")
+    is_told = known | (done.lengths > 0)
+    last = np.where(np.isnan(done.values), -np.inf, done.values).max(axis=1, initial=-np.inf)
+    recency_days = np.where(np.isfinite(last), (asked_at - last) / DAY, np.nan)
+    features = {f"recency_days_{TREATMENT}": recency_days}
+    days, today = np.floor(done.values / DAY), np.floor(asked_at / DAY)[:, None]
+    for window in WINDOWS:
+        num = ((days > today - window) & (days <= today)).sum(axis=1)
+        features[f"num_{TREATMENT}_{window}d"] = np.where(is_told, num, np.nan)
+    return features

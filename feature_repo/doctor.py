@@ -14,13 +14,13 @@ import polars as pl
 from feature_repo.checks import Finding, access, disk, versions
 from feature_repo.heal import behind
 from feature_repo.ledger import Ledger
+from feature_repo.publish import VIEWS
 from feature_repo.rollups import BEHAVIOURS
 from feature_repo.settings import DAY, SECOND, Settings, SystemClock, iso, without_password
 from feature_repo.warehouse import Warehouse
 
 OLDEST = {"PostgreSQL": (14,), "SQLite": (3, 35), "Redis": (6, 2)}
 """Of each server, the oldest version that this can work with."""
-FILES = ("user_state", "user_days", "user_history", "item_state", "item_days")
 SKEW_S = 2.0
 NO_WAREHOUSE = "start the database, mend NUDGE_WAREHOUSE_URL, or run `python -m feature_repo init`"
 
@@ -100,7 +100,7 @@ def _clock(settings: Settings) -> Iterator[Finding]:
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
-    for name in FILES:
+    for name in VIEWS:
         path = settings.offline_path / f"{name}.parquet"
         if not path.exists():
             yield Finding(name, False, "no file", "run `python -m feature_repo rollup`")

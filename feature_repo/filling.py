@@ -19,13 +19,14 @@ MappingName = Annotated[str, typer.Option(help="a shipped mapping's name or a TO
 
 def init() -> None:
     """Create the warehouse, empty feature files and the folders of this shop."""
+    from feature_repo.publish import VIEWS
     from feature_repo.publish import rollup as build
     from feature_repo.warehouse import Warehouse
 
     settings = Settings()
     warehouse = Warehouse(settings.warehouse)
     warehouse.migrate()
-    if not (settings.offline_path / "user_state.parquet").exists():
+    if not all((settings.offline_path / f"{name}.parquet").exists() for name in VIEWS):
         build(warehouse, settings)
     show.console.print(f"ready: {settings.home.resolve()}")
 

@@ -33,6 +33,9 @@ _FIXED = {
     "history_quantity": "their pieces; 0 where there are none",
     "history_amount": "their values (price × pieces), in the base currency",
     "history_order": "their orders; empty where there is none",
+    # stored: user_treatments
+    "treatment_at": f"times of the last treatments, {MICROS}",
+    "treatment_action": "their actions, as `coupon` or `reminder`",
     # stored: item_state and item_days
     "item_first_at": f"time of the first view, click, cart or purchase, {MICROS}",
     "price_micros": f"price of one piece at the latest purchase, {MONEY}",

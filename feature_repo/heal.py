@@ -17,6 +17,7 @@ from feature_repo.publish import refresh
 from feature_repo.retrieval import open_store, packed_store
 from feature_repo.rollups import BEHAVIOURS
 from feature_repo.settings import Clock, Settings
+from feature_repo.treatments import TREATMENT, TREATMENTS_KEPT
 from feature_repo.warehouse import Warehouse
 
 COMPARED_AT_ONCE = 10_000
@@ -35,7 +36,7 @@ def heal(warehouse: Warehouse, settings: Settings, clock: Clock) -> int:
         except BlockingIOError:
             return 0
         now = clock.now()
-        user_ids = list(behind(warehouse, settings, now))
+        user_ids = list(dict.fromkeys(behind(warehouse, settings, now)))
         for start in range(0, len(user_ids), REFRESHED_AT_ONCE):
             some = user_ids[start : start + REFRESHED_AT_ONCE]
             refresh(warehouse, some, settings, known_before=now)
@@ -44,6 +45,7 @@ def heal(warehouse: Warehouse, settings: Settings, clock: Clock) -> int:
 
 def behind(warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
     """Shoppers whose online row does not say what the warehouse knew before `now`."""
+    yield from _behind_in_treatments(warehouse, settings, now)
     store = open_store(settings)
     for part in warehouse.activity(BEHAVIOURS, now).iter_slices(COMPARED_AT_ONCE):
         keys = part["user_id"].to_list()
@@ -55,6 +57,18 @@ def behind(warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
         # A row is stamped one microsecond after the event that made it became known.
         known = part.select(pl.col("known_at") + 1, "num").rows()
         yield from (key for key, one, other in zip(keys, told, known, strict=True) if one != other)
+
+
+def _behind_in_treatments(warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
+    """Shoppers whose online row lacks something that the shop did to them."""
+    store = open_store(settings)
+    for part in warehouse.activity([TREATMENT], now).iter_slices(COMPARED_AT_ONCE):
+        keys = part["user_id"].to_list()
+        rows = packed_store(store).read(store.config, ["user_treatments"], keys)["user_treatments"]
+        for key, row, known_at, num in zip(keys, rows, part["known_at"], part["num"], strict=True):
+            told = None if row is None else (row[0], len(row[2]["treatment_at"]))
+            if told != (known_at + 1, min(num, TREATMENTS_KEPT)):
+                yield key
 
 
 def incarnation(settings: Settings) -> str:

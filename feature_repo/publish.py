@@ -22,9 +22,12 @@ from feature_repo.live import Event, Shopper, order_of
 from feature_repo.retrieval import open_store, packed_store
 from feature_repo.rollups import BEHAVIOURS, DAYS_KEPT, STAMPS, item_rows, user_rows
 from feature_repo.settings import DAY, Clock, Settings
+from feature_repo.treatments import TREATMENT, TREATMENTS_KEPT, treatment_rows
 from feature_repo.warehouse import Warehouse
 
 USER_VIEWS = ("user_state", "user_days", "user_history")
+VIEWS = (*USER_VIEWS, "user_treatments", "item_state", "item_days")
+"""Every view with a file of rows behind it."""
 
 
 def rollup(warehouse: Warehouse, settings: Settings) -> dict[str, int]:
@@ -39,6 +42,7 @@ def rollup(warehouse: Warehouse, settings: Settings) -> dict[str, int]:
         "user_state": users.state,
         "user_days": users.days,
         "user_history": users.history,
+        "user_treatments": treatment_rows(events),
         "item_state": items.state,
         "item_days": items.days,
     }
@@ -109,6 +113,7 @@ def refresh(
     increment then moves back in time, and the online store, where the newer row wins, keeps the
     row without that event.
     """
+    _write_treatments(warehouse, user_ids, settings, known_before)
     counted = {} if known_before is not None else _move_on(warehouse, user_ids, settings)
     while True:
         # Whoever writes last may have read before another's event was kept: it looks again, at
@@ -163,6 +168,16 @@ def _write_users(events: pl.DataFrame, settings: Settings) -> None:
     for view, frame in {"user_state": state, "user_days": days, "user_history": history}.items():
         stamped = frame.drop(STAMPS).join(newest, on="user_id")
         _write(settings, view, _packed(stamped, "user_id"))
+
+
+def _write_treatments(
+    warehouse: Warehouse, user_ids: list[str], settings: Settings, known_before: int | None
+) -> None:
+    """Write what the shop did to `user_ids`, as far as it did anything."""
+    done = warehouse.events(user_ids=user_ids, kinds=[TREATMENT], known_before=known_before)
+    last = _last(treatment_rows(done), "user_id", TREATMENTS_KEPT).drop("event_id")
+    if not last.is_empty():
+        _write(settings, "user_treatments", _packed(last, "user_id"))
 
 
 Packed = Iterator[tuple[str, int, int, dict[str, Any]]]

@@ -22,6 +22,7 @@ from feature_repo.retrieval import online, point_in_time
 from feature_repo.settings import DAY, SECOND, FixedClock, Settings
 from feature_repo.warehouse import Warehouse
 from feature_repo.world import World
+from feature_repo.world.shoppers import ACTIONS
 
 STAMP = "event_timestamp"
 LATEST_S = 28 * 86_400
@@ -82,8 +83,11 @@ def events_of(settings: Settings, num: int, seed: int) -> tuple[pl.DataFrame, st
 def simulated(num: int, seed: int) -> pl.DataFrame:
     """The first `num` events of a simulated shop, for where there is no shop yet."""
     world, days, height = World(seed=seed, num_shoppers=max(10, num // 400)), [], 0
+    rng = np.random.default_rng(seed)
     while height < num:
-        days.append(world.step())
+        treated = rng.choice(world.truth.users, 2)
+        actions = rng.choice(ACTIONS, 2)
+        days.append(world.step(dict(zip(treated.tolist(), actions.tolist(), strict=True))))
         height += days[-1].height
     return pl.concat(days).head(num)
 

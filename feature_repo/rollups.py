@@ -71,7 +71,7 @@ def user_rows(events: pl.DataFrame) -> UserRows:
 
     Order is the order of becoming known, ties by event time, then id.
     """
-    known = _known(events.filter(pl.col("kind").is_in(BEHAVIOURS)), "user_id")
+    known = in_order(events.filter(pl.col("kind").is_in(BEHAVIOURS)), "user_id")
     steps = known.with_columns(_behaviour_columns())
     return UserRows(state=_user_state(steps), days=_user_days(steps), history=_history(known))
 
@@ -85,14 +85,14 @@ def item_rows(events: pl.DataFrame, items: pl.DataFrame | None = None) -> ItemRo
     bearing = pl.col("item_id").is_not_null() & pl.col("kind").is_in(
         ["view", "click", "cart", "purchase"]
     )
-    known = _known(events.filter(bearing), "item_id").with_columns(
+    known = in_order(events.filter(bearing), "item_id").with_columns(
         closing=(pl.col("known") // DAY + 1) * DAY
     )
     told = _TOLD.to_frame() if items is None else items.select(*_TOLD).cast(_TOLD)
     return ItemRows(state=_item_state(known, told), days=_item_days(known))
 
 
-def _known(events: pl.DataFrame, key: str) -> pl.DataFrame:
+def in_order(events: pl.DataFrame, key: str) -> pl.DataFrame:
     """Sort by order of becoming known and stamp."""
     return (
         events.with_columns(known=known_at())
@@ -151,7 +151,7 @@ def _user_state(steps: pl.DataFrame) -> pl.DataFrame:
             for column in COUNTED
         ),
     )
-    return _stamped(
+    return stamped(
         state.with_columns(
             spend_micros="total_spend_micros", returned_micros="total_returned_micros"
         ).unique(["user_id", "stamp"], keep="last", maintain_order=True),
@@ -178,7 +178,7 @@ def _user_days(steps: pl.DataFrame) -> pl.DataFrame:
         .select(on_time.columns)
     )
     rows = pl.concat([on_time, late]).rename({"day": "closed_day"})
-    return _stamped(rows.sort("user_id", "stamp", "closed_day"), "user_id", list(USER_DAYS))
+    return stamped(rows.sort("user_id", "stamp", "closed_day"), "user_id", list(USER_DAYS))
 
 
 def _history(known: pl.DataFrame) -> pl.DataFrame:
@@ -194,7 +194,7 @@ def _history(known: pl.DataFrame) -> pl.DataFrame:
         history_amount=pl.Series(amount.to_series().to_numpy() / MICROS),
         history_order=pl.col("order_id").fill_null(""),
     )
-    return _stamped(rows, "user_id", [*HISTORY, "event_id"])
+    return stamped(rows, "user_id", [*HISTORY, "event_id"])
 
 
 def _item_state(known: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
@@ -218,7 +218,7 @@ def _item_state(known: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     state = state.join(told, on="item_id", how="left", maintain_order="left").with_columns(
         text=pl.coalesce("text", own_text, pl.lit(""))
     )
-    return _stamped(state.with_columns(stamp="closing"), "item_id", [*ITEM_STATE, "text"])
+    return stamped(state.with_columns(stamp="closing"), "item_id", [*ITEM_STATE, "text"])
 
 
 def _item_days(known: pl.DataFrame) -> pl.DataFrame:
@@ -228,10 +228,10 @@ def _item_days(known: pl.DataFrame) -> pl.DataFrame:
         (pl.col("kind") == "view").cast(pl.Int64).sum().alias("sold_views"),
     )
     rows = rows.rename({"day": "sold_day", "closing": "stamp"})
-    return _stamped(rows.sort("item_id", "stamp", "sold_day"), "item_id", list(ITEM_DAYS))
+    return stamped(rows.sort("item_id", "stamp", "sold_day"), "item_id", list(ITEM_DAYS))
 
 
-def _stamped(rows: pl.DataFrame, key: str, columns: list[str]) -> pl.DataFrame:
+def stamped(rows: pl.DataFrame, key: str, columns: list[str]) -> pl.DataFrame:
     """Key, both stamps as timestamps and `columns`; a row is created when it becomes known."""
     stamp = pl.col("stamp").cast(pl.Datetime("us", "UTC"))
     return rows.select(key, stamp.alias("event_timestamp"), stamp.alias("created"), *columns)

@@ -5,11 +5,12 @@ from feast import FeatureService
 from feature_repo.views.derived import item_features, user_features
 from feature_repo.views.history import user_history
 from feature_repo.views.item import item_state
+from feature_repo.views.treatment import user_treatments
 
 shopper = FeatureService(
     name="shopper",
-    features=[user_features, user_history],
-    description="A shopper at the moment of asking: aggregates and the last behaviours.",
+    features=[user_features, user_history, user_treatments],
+    description="A shopper when asked: aggregates, the last behaviours and treatments.",
 )
 item = FeatureService(
     name="item",

@@ -41,6 +41,12 @@ events = sa.Table(
     _at("known_at", nullable=False),
     sa.Index("events_by_user", "user_id", "known_at"),
     sa.Index("events_by_decision", "decision_id"),
+    sa.Index(
+        "treatments_by_user",
+        "user_id",
+        sqlite_where=sa.text("kind = 'treatment'"),
+        postgresql_where=sa.text("kind = 'treatment'"),
+    ),
 )
 # Who told of an event, where several may: the one without content is the one that counts.
 event_sources = sa.Table(

@@ -13,15 +13,16 @@ from feast.types import Float64, Int64
 from feature_repo.derive import ITEM_FEATURES, USER_FEATURES
 from feature_repo.views.item import item_days, item_state
 from feature_repo.views.sources import described
+from feature_repo.views.treatment import user_treatments
 from feature_repo.views.user import user_days, user_state
 
 asked_at = RequestSource(name="asked_at", schema=described({"asked_at": Int64}))
 
 
 @on_demand_feature_view(
-    sources=[user_state, user_days, asked_at],
+    sources=[user_state, user_days, user_treatments, asked_at],
     schema=[Field(name=name, dtype=Float64) for name in USER_FEATURES],
-    description="Recency, frequency, money, 7/30/90-day windows and rhythm when asked.",
+    description="Recency, frequency, money, 7/30/90-day windows, rhythm and fatigue when asked.",
 )
 def user_features(inputs: pd.DataFrame) -> pd.DataFrame:
     """User features; see ``derive.user``."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from feature_repo import derive, rollups
 from feature_repo.events import EVENT_SCHEMA, KIND_CODES
 from feature_repo.settings import DAY, SECOND
+from feature_repo.treatments import treatment_rows
 
 HOUR = 3600 * SECOND
 moments = st.integers(0, 24 * 130).map(lambda hours: 15_000 * DAY + hours * HOUR)
@@ -26,7 +27,11 @@ def shop_events(draw):
         rows.append(
             {
                 "event_id": f"e{number:03}",
-                "kind": draw(st.sampled_from([*rollups.BEHAVIOURS, "purchase", "impression"])),
+                "kind": draw(
+                    st.sampled_from(
+                        [*rollups.BEHAVIOURS, "purchase", "impression", "treatment", "treatment"]
+                    )
+                ),
                 "user_id": draw(st.sampled_from(["a", "b"])),
                 "event_at": event_at,
                 "received_at": event_at + late,
@@ -49,7 +54,9 @@ def as_of(rows: pl.DataFrame, key: str, moment: int) -> pl.DataFrame:
     return rows.filter(pl.col("event_timestamp") <= stamp)
 
 
-def read_user(rows: rollups.UserRows, user: str, moment: int) -> dict[str, float]:
+def read_user(
+    rows: rollups.UserRows, user: str, moment: int, treated_at: list[int]
+) -> dict[str, float]:
     known = as_of(rows.state, "user_id", moment).filter(user_id=user).tail(1)
     days = as_of(rows.days, "user_id", moment).filter(user_id=user)
     columns = {"asked_at": derive.scalars([moment])}
@@ -57,14 +64,22 @@ def read_user(rows: rollups.UserRows, user: str, moment: int) -> dict[str, float
         columns[name] = derive.scalars(known[name].to_list() or [None])
     for name in rollups.USER_DAYS:
         columns[name] = derive.Lists.pad([days[name].to_list()])
+    columns["treatment_at"] = derive.Lists.pad([treated_at])
     return {name: float(values[0]) for name, values in derive.user(columns).items()}
 
 
-def plain_user(events: list[dict], moment: int) -> dict[str, float]:
+def plain_user(events: list[dict], moment: int, treated_at: list[int]) -> dict[str, float]:
     """The definitions in words, over one user's events known before the moment."""
-    nan = math.nan
+    nan, today = math.nan, moment // DAY
+    found = dict.fromkeys(derive.USER_FEATURES, nan)
+    if events or treated_at:
+        for window in derive.WINDOWS:
+            days = [at // DAY for at in treated_at]
+            found[f"num_treatment_{window}d"] = sum(today - window < day <= today for day in days)
+    if treated_at:
+        found["recency_days_treatment"] = (moment - max(treated_at)) / DAY
     if not events:
-        return dict.fromkeys(derive.USER_FEATURES, nan)
+        return found
     purchases = [e for e in events if e["kind"] == "purchase"]
     orders = {}
     for e in purchases:
@@ -75,7 +90,7 @@ def plain_user(events: list[dict], moment: int) -> dict[str, float]:
     gap = nan
     if len(days) > 1:
         gap = (days[-1] - days[0]) / (len(days) - 1)
-    found = {
+    found |= {
         "tenure_days": (moment - min(e["event_at"] for e in events)) / DAY,
         "num_purchases": len(purchases),
         "num_orders": len(orders),
@@ -88,7 +103,6 @@ def plain_user(events: list[dict], moment: int) -> dict[str, float]:
         times = [e["event_at"] for e in events if e["kind"] == kind]
         found[f"recency_days_{kind}"] = (moment - max(times)) / DAY if times else nan
     found["lateness"] = found["recency_days_purchase"] / gap
-    today = moment // DAY
     for window in derive.WINDOWS:
         inside = [e for e in events if today - window < e["event_at"] // DAY <= today]
         for kind in rollups.BEHAVIOURS:
@@ -117,7 +131,15 @@ def test_user_features_equal_the_definitions_at_any_moment(events, moment):
             for e in known_before(events, moment)
             if e["user_id"] == user and e["kind"] in rollups.BEHAVIOURS
         ]
-        wanted, found = plain_user(mine, moment), read_user(rows, user, moment)
+        treated = as_of(treatment_rows(events), "user_id", moment).filter(user_id=user)
+        told = [
+            (e["event_at"], e["text"] or "")
+            for e in known_before(events, moment)
+            if e["user_id"] == user and e["kind"] == "treatment"
+        ]
+        assert treated.select("treatment_at", "treatment_action").rows() == told
+        wanted = plain_user(mine, moment, [at for at, _ in told])
+        found = read_user(rows, user, moment, treated["treatment_at"].to_list())
         for name in derive.USER_FEATURES:
             np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12, err_msg=name)
 

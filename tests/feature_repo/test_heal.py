@@ -10,7 +10,7 @@ from feature_repo.events import EVENT_SCHEMA
 from feature_repo.ingest import ingest
 from feature_repo.ledger import Decision, Ledger
 from feature_repo.retrieval import online, open_store, packed_store
-from feature_repo.settings import FixedClock
+from feature_repo.settings import DAY, FixedClock
 from feature_repo.warehouse import Warehouse
 
 
@@ -46,6 +46,21 @@ def test_an_earlier_event_that_came_in_behind_the_newest_is_found_by_its_number(
     assert "counted" in list(heal.behind(shop.warehouse, shop.settings, now))
     heal.heal(shop.warehouse, shop.settings, clock)
     assert online(["counted"], "shopper", now, shop.settings)["num_view_7d"].to_list() == [2]
+
+
+def test_a_treatment_without_its_online_row_is_healed(shop, clock):
+    heal.heal(shop.warehouse, shop.settings, clock)
+    now = clock.now()
+    done = {"kind": "treatment", "item_id": None, "text": "coupon"}
+    for name, ago in (("heal-t1", 3 * DAY), ("heal-t2", 40 * DAY)):
+        told = event(name, "treated", now - ago, **done).with_columns(received_at=now - 5)
+        ingest(shop.warehouse, told, source="t", now=now)
+    assert heal.heal(shop.warehouse, shop.settings, clock) == 1
+    row = online(["treated"], "shopper", now, shop.settings).row(0, named=True)
+    assert [row[f"num_treatment_{days}d"] for days in (7, 30, 90)] == [1, 1, 2]
+    assert (row["recency_days_treatment"], row["tenure_days"]) == (3.0, None)
+    assert row["treatment_action"] == ["coupon", "coupon"]
+    assert heal.heal(shop.warehouse, shop.settings, clock) == 0
 
 
 def test_what_becomes_known_later_is_neither_behind_nor_written(shop, clock):
@@ -124,6 +139,8 @@ class Busy(Warehouse):
 
     def events(self, **asked):
         frame = super().events(**asked)
+        if asked["kinds"] == ["treatment"]:
+            return frame
         self.num_reads += 1
         assert self.num_reads < self.limit, "busy shoppers keep each other waiting for ever"
         name, turn = f"busy-{self.num_reads % 3}", f"heal-busy-{self.num_reads}"

@@ -155,6 +155,6 @@ def test_the_command_replays_into_a_scratch_shop_and_touches_no_other(tmp_path, 
     shown = CliRunner().invoke(cli.app, told)
     assert shown.exit_code == 0, shown.output
     assert "300 events of a simulated shop, seed 5, 20.0% late" in shown.output
-    assert "x 48 features, 0 differences" in shown.output
+    assert "x 54 features, 0 differences" in shown.output
     assert {path.name.split("-")[0] for path in tmp_path.iterdir()} == {"warehouse.db"}
     assert Warehouse(Settings().warehouse).span() is None

@@ -19,6 +19,7 @@ from feature_repo.retrieval import (
 )
 from feature_repo.rollups import HISTORY
 from feature_repo.settings import DAY, FixedClock
+from feature_repo.treatments import TREATMENTS
 
 
 def event(**values) -> pl.DataFrame:
@@ -39,7 +40,7 @@ def users(shop) -> list[str]:
 
 
 def test_the_services_name_what_derive_computes(shop):
-    assert tuple(schema("shopper", shop.settings)) == (*USER_FEATURES, *HISTORY)
+    assert tuple(schema("shopper", shop.settings)) == (*USER_FEATURES, *HISTORY, *TREATMENTS)
     assert tuple(schema("item", shop.settings)) == (*ITEM_FEATURES, "text")
     assert schema_hash(["shopper"], shop.settings) != schema_hash(["item"], shop.settings)
 
@@ -132,7 +133,8 @@ def test_plain_feast_reads_the_same_online(shop, users):
             if mine is None:
                 assert theirs is None or theirs != theirs
             else:
-                assert (list(theirs) if isinstance(mine, list) else theirs) == mine, name
+                is_list = isinstance(mine, list)
+                assert (list(theirs or ()) if is_list else theirs) == mine, name
 
 
 def test_a_recorded_event_changes_the_next_read_and_a_materialize_keeps_it(shop):
