@@ -1,6 +1,6 @@
-"""What one decision says, what a campaign allows, and what is left of that: plain values.
+"""What one decision says: plain values.
 
-Next: ``ledger.py``, which keeps them.
+Next: ``campaigns.py`` for what it must keep to, ``ledger.py`` which keeps it.
 """
 
 from __future__ import annotations
@@ -46,43 +46,6 @@ class Decision:
                 f"decision {self.decision_id!r}: cost_micros is {self.cost_micros}; "
                 "it must be at least 0"
             )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Campaign:
-    """What may be spent on whom."""
-
-    campaign_id: str
-    daily_budget_micros: int
-    cap_num: int
-    """Actions other than "nothing" that one shopper may get within `cap_days`."""
-    cap_days: float
-    cost_micros: Mapping[str, int]
-    """What an action reserves from the budget; 0 where not named."""
-
-    def __post_init__(self) -> None:
-        for name in ("daily_budget_micros", "cap_num", "cap_days"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"campaign {self.campaign_id!r}: {name} is {getattr(self, name)}; "
-                    "it must be at least 0"
-                )
-        for action, cost in self.cost_micros.items():
-            if cost < 0:
-                raise ValueError(
-                    f"campaign {self.campaign_id!r}: {action} costs {cost}; it must be at least 0"
-                )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LimitState:
-    """What a campaign has left, and what one shopper got, at the moment of deciding."""
-
-    spent_micros: int
-    daily_budget_micros: int
-    actions_by_user: int
-    """Actions other than "nothing" within the campaign's cap window."""
-    last_action_at: int | None
 
 
 def row_of(decision: Decision) -> dict[str, Any]:

@@ -8,29 +8,33 @@ what a decision says, ``ingest.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
-from feature_repo import answers
-from feature_repo.answers import NOTHING, Campaign, Decision, LimitState
-from feature_repo.engine import slices
+from feature_repo import answers, limits
+from feature_repo.answers import NOTHING, Decision
+from feature_repo.campaigns import Campaign, LimitState
+from feature_repo.engine import queue, slices
 from feature_repo.exposures import expose
 from feature_repo.settings import DAY
-from feature_repo.tables import campaigns, decisions, outcomes, reservations
+from feature_repo.tables import campaigns, decisions, outcomes
 from feature_repo.tables import events as event_table
 from feature_repo.warehouse import Warehouse
 
 __all__ = ["NOTHING", "Campaign", "Decision", "Ledger", "LimitState"]
 
 
+TREATMENT = "treatment"
+"""What the shop did itself is no outcome of it."""
+
+
 class Ledger:
     """The decisions of one shop."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+    def __init__(self, warehouse: Warehouse, zone: str = "UTC") -> None:
+        self._warehouse, self._zone = warehouse, zone
 
     def write(self, decision: Decision) -> None:
         """Keep `decision`; durable when this returns."""
@@ -70,11 +74,11 @@ class Ledger:
             When the campaign does not exist.
         """
         with self._warehouse.begin(lock="limits") as connection:
-            campaign = _campaign(connection, campaign_id)
-            limits = _limits(connection, campaign, user_id, now)
-            decision = choose(limits)
+            campaign = limits.find_campaign(connection, campaign_id)
+            state = limits.read(connection, campaign, user_id, now, self._zone)
+            decision = choose(state)
             if decision.action not in (None, NOTHING):
-                _reserve(connection, campaign, limits, decision, now)
+                limits.reserve(connection, campaign, state, decision, now)
             _keep(connection, [decision])
         return decision
 
@@ -107,9 +111,11 @@ class Ledger:
             made = _users_of(connection, [e["decision_id"] for e in kept])
             held = _present(connection, outcomes.c.event_id, [e["event_id"] for e in kept])
             known = [e for e in kept if made.get(e["decision_id"]) == e["user_id"]]
-            rows = [_outcome(event) for event in known if event["event_id"] not in held]
+            new = [event for event in known if event["event_id"] not in held]
+            rows = [_outcome(event) for event in new if event["kind"] != TREATMENT]
             if rows:
                 connection.execute(sa.insert(outcomes), rows)
+            _use(connection, known)
         return len(rows), len(kept) - len(known)
 
     def attach_missing(self) -> int:
@@ -121,7 +127,10 @@ class Ledger:
         without = (
             sa.select(event_table.c.event_id)
             .join(decisions, own)
-            .where(event_table.c.event_id.not_in(sa.select(outcomes.c.event_id)))
+            .where(
+                event_table.c.event_id.not_in(sa.select(outcomes.c.event_id)),
+                event_table.c.kind != TREATMENT,
+            )
         )
         with self._warehouse.begin(lock="outcomes") as connection:
             missing = connection.execute(without).scalars().all()
@@ -140,19 +149,30 @@ class Ledger:
     def spent_micros(self, campaign_id: str, now: int) -> int:
         """What the campaign has reserved on the UTC day of `now`."""
         with self._warehouse.read() as connection:
-            return _spent(connection, campaign_id, now // DAY)
+            return limits.spent(connection, campaign_id, now // DAY)[0]
+
+    def confirm(self, decision_id: str, now: int) -> bool:
+        """Use what is held for a decision for good; False when it is released or was never held."""
+        with self._warehouse.begin(lock="limits") as connection:
+            limits.confirm(connection, [decision_id], now)
+            return limits.state_of(connection, decision_id) == limits.CONFIRMED
+
+    def cancel(self, decision_id: str) -> bool:
+        """Release what is held for a decision; False when it is used, released or never was."""
+        with self._warehouse.begin(lock="limits") as connection:
+            return limits.cancel(connection, decision_id)
 
     def upsert_campaign(self, campaign: Campaign) -> None:
         """Add `campaign`, or replace the one of the same id."""
         with self._warehouse.begin(lock="limits") as connection:
             same = campaigns.c.campaign_id == campaign.campaign_id
             connection.execute(campaigns.delete().where(same))
-            connection.execute(sa.insert(campaigns), asdict(campaign))
+            connection.execute(sa.insert(campaigns), campaign.to_row())
 
     def campaign(self, campaign_id: str) -> Campaign:
         """The campaign of that id; ``ValueError`` when there is none."""
         with self._warehouse.read() as connection:
-            return _campaign(connection, campaign_id)
+            return limits.find_campaign(connection, campaign_id)
 
 
 def _keep(connection: sa.Connection, made: Sequence[Decision]) -> None:
@@ -160,62 +180,25 @@ def _keep(connection: sa.Connection, made: Sequence[Decision]) -> None:
     expose(connection, made)
 
 
-def _campaign(connection: sa.Connection, campaign_id: str) -> Campaign:
-    query = sa.select(campaigns).where(campaigns.c.campaign_id == campaign_id)
-    row = connection.execute(query).mappings().one_or_none()
-    if row is None:
-        names = connection.execute(sa.select(campaigns.c.campaign_id)).scalars().all()
-        raise ValueError(f"there is no campaign {campaign_id!r}; there are {sorted(names)}")
-    return Campaign(**row)
-
-
-def _spent(connection: sa.Connection, campaign_id: str, day: int) -> int:
-    total = sa.func.coalesce(sa.func.sum(reservations.c.cost_micros), 0)
-    query = sa.select(total).where(
-        reservations.c.campaign_id == campaign_id, reservations.c.day == day
-    )
-    return int(connection.execute(query).scalar_one())
-
-
-def _limits(connection: sa.Connection, campaign: Campaign, user_id: str, now: int) -> LimitState:
-    since = now - round(campaign.cap_days * DAY)
-    recent = sa.select(sa.func.count(), sa.func.max(reservations.c.reserved_at)).where(
-        reservations.c.user_id == user_id, reservations.c.reserved_at > since
-    )
-    num_actions, last_action_at = connection.execute(recent).one()
-    return LimitState(
-        spent_micros=_spent(connection, campaign.campaign_id, now // DAY),
-        daily_budget_micros=campaign.daily_budget_micros,
-        actions_by_user=num_actions,
-        last_action_at=last_action_at,
-    )
-
-
-def _reserve(
-    connection: sa.Connection, campaign: Campaign, limits: LimitState, decision: Decision, now: int
-) -> None:
-    """Reserve the action's cost; what was chosen must lie within the limits it was shown."""
-    assert decision.campaign_id in (None, campaign.campaign_id), "the campaign that was asked"
-    left = limits.daily_budget_micros - limits.spent_micros
-    assert decision.cost_micros <= left, f"{decision.cost_micros} over the {left} left"
-    assert limits.actions_by_user < campaign.cap_num, "an action over the frequency cap"
-    connection.execute(
-        sa.insert(reservations),
-        {
-            "decision_id": decision.decision_id,
-            "campaign_id": campaign.campaign_id,
-            "user_id": decision.user_id,
-            "action": decision.action,
-            "day": now // DAY,
-            "reserved_at": now,
-            "cost_micros": decision.cost_micros,
-        },
-    )
+def _use(connection: sa.Connection, events: Sequence[dict[str, Any]]) -> None:
+    """What is held for a while for decisions that `events` cite is used, if they came in time."""
+    cited = sorted({event["decision_id"] for event in events})
+    if cited and limits.held_for_a_while(connection, cited):
+        queue(connection, "limits")
+        limits.confirm(connection, cited, max(event["received_at"] for event in events))
 
 
 def _citing(connection: sa.Connection, event_ids: pl.Series) -> list[dict[str, Any]]:
     """The kept events among `event_ids` that cite a decision."""
-    names = ("event_id", "user_id", "decision_id", "kind", "event_at", "quantity", "price_micros")
+    names: tuple[str, ...] = (
+        "event_id",
+        "user_id",
+        "decision_id",
+        "kind",
+        "event_at",
+        "received_at",
+    )
+    names += ("quantity", "price_micros")
     query = sa.select(*(event_table.c[name] for name in names)).where(
         event_table.c.decision_id.is_not(None)
     )

@@ -117,6 +117,21 @@ campaigns = sa.Table(
     sa.Column("cap_num", sa.Integer, nullable=False),
     sa.Column("cap_days", sa.Float, nullable=False),
     sa.Column("cost_micros", sa.JSON, nullable=False),
+    sa.Column("rules", sa.JSON(none_as_null=True)),
+)
+channel_caps = sa.Table(
+    "channel_caps",
+    metadata,
+    sa.Column("channel", sa.String(32), primary_key=True),
+    sa.Column("num", sa.Integer, nullable=False),
+    sa.Column("days", sa.Float, nullable=False),
+)
+suppressions = sa.Table(
+    "suppressions",
+    metadata,
+    _id("user_id", primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    _at("suppressed_at", nullable=False),
 )
 decisions = sa.Table(
     "decisions",
@@ -172,7 +187,13 @@ reservations = sa.Table(
     sa.Column("day", sa.BigInteger, nullable=False),
     _at("reserved_at", nullable=False),
     _at("cost_micros", nullable=False),
+    sa.Column("channel", sa.String(32)),
+    sa.Column("state", sa.String(16), nullable=False, server_default="held"),
+    _at("expires_at"),
+    _id("exclusion_group"),
+    _at("excludes_until"),
     sa.Index("reservations_by_day", "campaign_id", "day"),
+    sa.Index("reservations_by_expiry", "state", "expires_at"),
     sa.Index("reservations_by_user", "user_id", "reserved_at"),
 )
 outcomes = sa.Table(
@@ -192,6 +213,11 @@ outbox = sa.Table(
     _at("created_at", nullable=False),
     _at("sent_at"),
     sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, server_default="waiting"),
+    sa.Column("num_tries", sa.Integer, nullable=False, server_default="0"),
+    _at("next_at", nullable=False, server_default="0"),
+    sa.Column("reason", sa.Text),
+    sa.Index("outbox_by_state", "state", "next_at"),
 )
 labels = sa.Table(
     "labels",

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from feature_repo.ledger import Campaign, LimitState
-from feature_repo.settings import iso
+from feature_repo.campaigns import Campaign, LimitState, obstacle
 from training.policies import Context, Policy
 
 NOTHING = "nothing"
@@ -38,6 +38,7 @@ def decide(
     policy: Policy,
     campaign: Campaign,
     rng: np.random.Generator,
+    features: Mapping[str, Any] | None = None,
 ) -> Choice:
     """Draw an action of `policy` within the limits.
 
@@ -49,8 +50,11 @@ def decide(
         What the campaign has spent today and what the shopper got within the cap window.
     rng
         See :func:`generator`.
+    features
+        Name to value, for the campaign's conditions; heads count too.
     """
-    obstacles = {action: _obstacle(action, limits, campaign) for action in policy.actions[1:]}
+    told = {**(features or {}), **scores}
+    obstacles = {one: obstacle(one, limits, campaign, told) for one in policy.actions[1:]}
     blocked = {action: why for action, why in obstacles.items() if why}
     allowed = np.array([[action not in blocked for action in policy.actions]])
     columns = {head: np.array([probability]) for head, probability in scores.items()}
@@ -87,20 +91,3 @@ def _draw(probabilities: Mapping[str, float], rng: np.random.Generator) -> str:
     # The last edge can round to beside 1: scale to it, and stay inside.
     place = int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
     return names[min(place, len(names) - 1)]
-
-
-def _obstacle(action: str, limits: LimitState, campaign: Campaign) -> str:
-    """Why `action` is not allowed now; empty when it is."""
-    if limits.actions_by_user >= campaign.cap_num:
-        last = f", the last on {iso(limits.last_action_at)[:10]}" if limits.last_action_at else ""
-        return (
-            f"frequency cap: {limits.actions_by_user} of {campaign.cap_num} actions within "
-            f"{campaign.cap_days:g} days{last}"
-        )
-    cost = campaign.cost_micros.get(action, 0)
-    if cost and limits.spent_micros + cost > limits.daily_budget_micros:
-        return (
-            f"daily budget: {limits.spent_micros / MICROS:.2f} of "
-            f"{limits.daily_budget_micros / MICROS:.2f} spent, it costs {cost / MICROS:.2f}"
-        )
-    return ""

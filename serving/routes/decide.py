@@ -121,7 +121,7 @@ def _choose(asked: Asked, assigned: Assigned, campaign: Campaign, limits: LimitS
     if assigned.leave_alone:
         return leave_alone(assigned.policy, assigned.leave_alone)
     rng = generator(asked.decision_id)
-    return decide(asked.probabilities, limits, assigned.policy, campaign, rng)
+    return decide(asked.probabilities, limits, assigned.policy, campaign, rng, asked.features)
 
 
 def _reason(asked: Asked, assigned: Assigned, choice: Choice, limits: LimitState) -> str:

@@ -21,6 +21,8 @@ DOORS = {
     "sqlalchemy": (
         "feature_repo.engine",
         "feature_repo.exposures",
+        "feature_repo.limits",
+        "feature_repo.rules",
         "feature_repo.server",
         "feature_repo.tables",
         "feature_repo.versions",
