@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import sqlalchemy as sa
 
 from feature_repo.answers import Decision
-from feature_repo.campaigns import Campaign, ChannelCap, LimitState, obstacle
+from feature_repo.campaigns import Campaign, ChannelCap, LimitState
+from feature_repo.obstacles import obstacle
 from feature_repo.settings import DAY
 from feature_repo.tables import campaigns, channel_caps, reservations, suppressions, users
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo.campaigns import Campaign, LimitState, obstacle
+from feature_repo.campaigns import Campaign, LimitState
+from feature_repo.obstacles import obstacle
 from training.policies import Context, Policy
 
 NOTHING = "nothing"

@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import polars as pl
 
-from feature_repo.campaigns import LimitState, obstacle
+from feature_repo.campaigns import LimitState
 from feature_repo.events import EVENT_SCHEMA
 from feature_repo.ingest import ingest
 from feature_repo.ledger import Decision, Ledger
+from feature_repo.obstacles import obstacle
 from feature_repo.settings import DAY
 from feature_repo.warehouse import Warehouse
 

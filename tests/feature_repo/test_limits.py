@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from feature_repo.campaigns import Campaign, ChannelCap, quiet_until
+from feature_repo.campaigns import Campaign, ChannelCap
 from feature_repo.ledger import Ledger
+from feature_repo.obstacles import quiet_until
 from feature_repo.rules import Rules
 from feature_repo.settings import DAY, microseconds
 from tests.feature_repo.limits import NOW, citing, decide, keep_users
