@@ -20,6 +20,7 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 }
 CONTROLS = ("control", "nothing", "none", "holdout", "placebo", "a", "0", "false")
 """Names by which a control is known when none is named."""
+WITHOUT = ("no ", "no-", "no_", "without")
 MAX_ARMS = 20
 
 
@@ -85,6 +86,7 @@ def setup_of(
             f"{MAX_ARMS} arms, so name the column that tells them"
         )
     known = [arm for name in CONTROLS for arm in found if arm.lower() == name]
+    known += [arm for arm in found if arm.lower().startswith(WITHOUT)]
     first = control or (known or found)[0]
     if first not in found:
         raise ValueError(f"there is no arm {first!r}; choose the control from {', '.join(found)}")

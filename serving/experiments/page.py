@@ -16,8 +16,8 @@ LIMITS = (
     "An effect is of being in an arm, over the users who were exposed, within the window; what "
     "comes later is not seen.",
     "The intervals rest on large numbers: they are not shown before each arm has enough users.",
-    "Segments were looked through after the fact: take them for questions to ask next.",
 )
+OF_SEGMENTS = "Segments were looked through after the fact: take them for questions to ask next."
 
 
 def page(
@@ -40,7 +40,8 @@ def page(
     if found.segments:
         body.append(section("Segments", _segments(found)))
     body.append(section("How it was measured", listing([*notes, *words.method(found)])))
-    body.append(section("What this cannot tell", listing(LIMITS)))
+    limits = [*LIMITS, OF_SEGMENTS] if found.segments else LIMITS
+    body.append(section("What this cannot tell", listing(limits)))
     return document(title, body)
 
 

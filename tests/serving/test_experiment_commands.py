@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,10 +18,13 @@ from feature_repo.warehouse import Warehouse
 from feature_repo.world import World
 from serving.experiment_commands import app
 from serving.experiments import own_table
+from serving.experiments.analysis import analyse
 from serving.experiments.own_table import Columns
 from serving.promote import save_policy
 from training.policies import Threshold
 
+DATA = Path(os.environ.get("NUDGE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+HILLSTROM = DATA / "hillstrom_email_rct" / "hillstrom.parquet"
 START = ("start", "mild", "--arm", "control:0.5:nothing", "--arm", "mild:0.5:epsilon=0.3")
 
 
@@ -171,6 +176,22 @@ def test_a_ratio_a_proportion_and_no_effect_are_told_for_what_they_are(tmp_path)
     assert "no effect on amount per user" in run(*common, "--outcome", "amount")
     mismatch = run(*common, "--outcome", "amount", "--share", "control=0.7", "--share", "new=0.3")
     assert "No conclusion: shoppers fell into the arms in other shares" in mismatch
+
+
+@pytest.mark.skipif(not HILLSTROM.exists(), reason="hillstrom_email_rct is not at hand")
+def test_the_published_effects_of_a_real_experiment_are_found(tmp_path):
+    columns = Columns(arm="segment", outcome="visit", before="history")
+    users, _ = own_table.read(HILLSTROM, columns)
+    setup = own_table.setup_of(users, columns)
+    assert setup.control == "No E-Mail"
+    found = analyse(users, setup)
+    plain = {f.arm: f.plain[1].mean - f.plain[0].mean for f in found.findings}
+    published = {"Mens E-Mail": 0.0766, "Womens E-Mail": 0.0452}
+    assert plain == pytest.approx(published, abs=5e-5)
+    for finding in found.findings:
+        assert finding.is_told
+        assert finding.effect.value == pytest.approx(published[finding.arm], abs=5e-4)
+    assert not found.is_mismatched
 
 
 def test_rows_of_one_user_are_one_draw(tmp_path):
