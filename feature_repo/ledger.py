@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from feature_repo import answers, limits
+from feature_repo import answers, limits, messages
 from feature_repo.answers import NOTHING, Decision
 from feature_repo.campaigns import Campaign, LimitState
 from feature_repo.engine import queue, slices
@@ -33,8 +33,9 @@ TREATMENT = "treatment"
 class Ledger:
     """The decisions of one shop."""
 
-    def __init__(self, warehouse: Warehouse, zone: str = "UTC") -> None:
-        self._warehouse, self._zone = warehouse, zone
+    def __init__(self, warehouse: Warehouse, zone: str = "UTC", *, sends: bool = False) -> None:
+        """`zone` is the shop's; with `sends`, each action leaves a message in the outbox."""
+        self._warehouse, self._zone, self._sends = warehouse, zone, sends
 
     def write(self, decision: Decision) -> None:
         """Keep `decision`; durable when this returns."""
@@ -79,6 +80,8 @@ class Ledger:
             decision = choose(state)
             if decision.action not in (None, NOTHING):
                 limits.reserve(connection, campaign, state, decision, now)
+                if self._sends:
+                    messages.put(connection, decision, campaign, state)
             _keep(connection, [decision])
         return decision
 

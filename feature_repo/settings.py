@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MICROSECOND = 1
@@ -41,7 +42,21 @@ class Settings(BaseSettings):
         None, repr=False, description="redis:// or SQLite; default: SQLite in home"
     )
     base_currency: str = Field("GBP", description="ISO 4217 code in which amounts are kept")
+    zone: str = Field(
+        "UTC", description="IANA time zone of shoppers whose own is unknown, for quiet hours"
+    )
     history_length: int = Field(200, gt=0, le=2000, description="behaviours kept per shopper")
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(
+                f"NUDGE_ZONE is {zone!r}; name an IANA zone, as Europe/London"
+            ) from error
+        return zone
 
     @property
     def warehouse(self) -> str:

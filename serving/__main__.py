@@ -2,7 +2,8 @@
 
 ``promote`` chooses what ``bentoml serve serving.service:Nudge`` serves, ``rollback`` returns to
 what it was before, ``outcomes`` shows what came of decisions, ``key`` makes and revokes API keys,
-``experiment`` plans, starts, watches, stops and analyses experiments.
+``experiment`` plans, starts, watches, stops and analyses experiments, ``campaign`` and ``suppress``
+say what may be done to whom, ``outbox`` sends it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,17 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.settings import Settings, SystemClock, iso
+from serving.campaign_commands import app as campaign_app
+from serving.campaign_commands import suppress
 from serving.experiment_commands import app as experiment_app
 from serving.key_commands import app as key_app
+from serving.outbox_commands import app as outbox_app
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(key_app, name="key")
+app.add_typer(campaign_app, name="campaign")
+app.add_typer(outbox_app, name="outbox")
+app.command()(suppress)
 app.add_typer(experiment_app, name="experiment")
 console = Console()
 MICROS = 1_000_000

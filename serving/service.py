@@ -21,12 +21,14 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from feature_repo.exposures import Experiments
+from feature_repo.messages import Outbox
 from feature_repo.settings import Settings
 from serving import logs, openapi
 from serving.catalogue import Shelf
 from serving.experiments.running import Assignment
 from serving.guard import Guard
 from serving.keys import KeyRing
+from serving.outbox import Background, deliver, sender_of
 from serving.predictor import Predictor
 from serving.routes import decide, events, predict, problems, recommend, system, users
 from serving.routes.meters import Meters
@@ -71,9 +73,13 @@ def create_app(
         app.state.parts = parts
         parts.shelf.start()
         parts.upkeep.start()
+        if parts.outbox is not None:
+            parts.outbox.start()
         try:
             yield
         finally:
+            if parts.outbox is not None:
+                parts.outbox.stop()
             parts.upkeep.stop()
             parts.shelf.stop()
 
@@ -109,7 +115,7 @@ def open_parts() -> Parts:
     predictor = Predictor(model, settings.home / "cache" / "text", serving.num_threads)
     meters = Meters()
     with without_torch():
-        stores = Stores(settings, model.manifest)
+        stores = Stores(settings, model.manifest, sends=bool(serving.outbox))
     make = partial(stores.make_catalogue, predictor, meters.items.set)
     spool, policy = Spool(settings.home / "spool"), policy_of(policy_bundle)
     return Parts(
@@ -139,7 +145,21 @@ def open_parts() -> Parts:
         upkeep=Upkeep(
             stores.chores(), spool, retry_s=serving.retry_s, look_s=serving.refresh_check_s
         ),
+        outbox=_outbox(stores, serving, meters),
     )
+
+
+def _outbox(stores: Stores, serving: ServingSettings, meters: Meters) -> Background | None:
+    """What sends messages, where the settings say so."""
+    send = sender_of(serving, stores.settings.home)
+    if send is None:
+        return None
+    kept = Outbox(stores.warehouse)
+
+    def work(is_over: Callable[[], bool]) -> object:
+        return deliver(kept, send, stores.record, stores.clock, serving, is_over=is_over)
+
+    return Background(work, lambda: meters.tell_outbox(kept.counts()), serving.retry_s)
 
 
 def _version() -> str:

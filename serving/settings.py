@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +59,19 @@ class ServingSettings(BaseSettings):
         ge=0,
         lt=1,
         description="share of shoppers that gets no intervention at all, to show what all bring",
+    )
+    outbox: Literal["", "webhook", "file", "log"] = Field(
+        "", description="where decided actions are sent; empty: whoever asks acts on the answer"
+    )
+    outbox_url: str | None = Field(
+        None, repr=False, description="address that a webhook posts to; nothing else is asked"
+    )
+    outbox_file: Path | None = Field(
+        None, description="file of JSON lines; default: outbox.jsonl in NUDGE_HOME"
+    )
+    outbox_tries: int = Field(8, ge=1, description="tries after which a message is dead")
+    outbox_timeout_s: float = Field(
+        10.0, gt=0, le=300, description="seconds that a receiver may take to answer"
     )
     cors_origins: str = Field(
         "", description="origins whose web pages may call the service, separated by commas"

@@ -28,7 +28,9 @@ WAIT_S = 5.0
 class Stores:
     """The warehouse, the ledger in it, and the online rows of one shop."""
 
-    def __init__(self, settings: Settings, manifest: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Settings, manifest: Mapping[str, Any], *, sends: bool = False
+    ) -> None:
         # Here, not when first asked: it brings Feast, which takes seconds.
         from feature_repo import heal, publish
 
@@ -37,7 +39,8 @@ class Stores:
         self._service = str(manifest["service"])
         self._item_service = str(manifest["item_service"])
         self.warehouse = Warehouse(settings.warehouse, wait_s=WAIT_S)
-        self.ledger, self.clock = Ledger(self.warehouse), SystemClock(settings.home)
+        self.ledger = Ledger(self.warehouse, settings.zone, sends=sends)
+        self.clock = SystemClock(settings.home)
 
     def read_user(self, user_id: str, asked_at: int) -> dict[str, Any]:
         """The online row of a shopper: features by name."""
@@ -54,6 +57,12 @@ class Stores:
     def refresh(self, user_ids: list[str]) -> None:
         """Write the online rows of shoppers."""
         self._publish.refresh(self.warehouse, user_ids, self.settings)
+
+    def record(self, frame: pl.DataFrame) -> Report:
+        """Keep events and write the online rows of their shoppers."""
+        return self._publish.record(
+            self.warehouse, frame, self.settings, self.clock, source="outbox"
+        )
 
     def known_times(self, user_ids: list[str]) -> dict[str, int]:
         """Event id to received time, of all events of shoppers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -42,12 +42,29 @@ class Meters:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self.outbox = Gauge(
+            "nudge_outbox_messages",
+            "Messages of decided actions, by state",
+            ["state"],
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
         self.items = Gauge(
             "nudge_catalogue_items",
             "Items in the catalogue",
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+
+    def tell_outbox(self, counts: Mapping[str, int]) -> None:
+        """Show how many messages wait, were sent and are dead."""
+        sent = counts["sent"] + counts["done"]
+        for state, num in (
+            ("waiting", counts["waiting"]),
+            ("sent", sent),
+            ("dead", counts["dead"]),
+        ):
+            self.outbox.labels(state).set(num)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

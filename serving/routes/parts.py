@@ -20,6 +20,7 @@ from feature_repo.ledger import Campaign, Decision, LimitState
 from feature_repo.settings import Clock, iso
 from serving.catalogue import Shelf
 from serving.experiments.running import Assigned
+from serving.outbox import Background
 from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.settings import ServingSettings
@@ -113,6 +114,8 @@ class Parts:
     meters: Meters
     spool: Spool
     upkeep: Upkeep
+    outbox: Background | None = None
+    """What sends messages; None where whoever asks acts on the answer."""
 
     @property
     def model_version(self) -> str:

@@ -22,6 +22,7 @@ DOORS = {
         "feature_repo.engine",
         "feature_repo.exposures",
         "feature_repo.limits",
+        "feature_repo.messages",
         "feature_repo.rules",
         "feature_repo.server",
         "feature_repo.tables",
