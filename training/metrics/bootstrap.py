@@ -34,6 +34,16 @@ def resamples(
         yield rows[np.repeat(starts[drawn], length) + within]
 
 
+def draw_counts(
+    users: np.ndarray, num_bootstrap: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """The same as ``resamples``, told by how often each row (n,) is taken: no row is moved."""
+    _, who = np.unique(users, return_inverse=True)
+    num = int(who.max()) + 1 if len(who) else 0
+    for _ in range(num_bootstrap):
+        yield np.bincount(rng.integers(num, size=num), minlength=num)[who]
+
+
 def replicates(
     statistic: Statistic, users: np.ndarray, num_bootstrap: int, rng: np.random.Generator
 ) -> np.ndarray:
