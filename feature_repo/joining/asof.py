@@ -17,7 +17,7 @@ import polars as pl
 from feature_repo.joining.times import Ints
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
-_PIECE = 1 << 21  # list elements gathered at once: bounds what is needed beside the result
+_PIECE = 1 << 19  # list elements gathered at once: bounds what is needed beside the result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,23 +37,31 @@ class AsOf:
     @classmethod
     def order(
         cls,
-        number: Ints,
+        packed: Ints,
         time: Ints,
         row: Ints,
         known: Ints | None = None,
         *,
+        bits: int,
         num_keys: int,
         ties: Callable[[Ints], pl.DataFrame] | None,
     ) -> AsOf:
-        """Order rows that come in order of the files; `ties` gives the columns that part equals."""
-        ends = np.cumsum(np.bincount(number, minlength=num_keys + 1))
-        place, number, since = _ordered(number, time)
+        """Order rows that come in order of the files.
+
+        Parameters
+        ----------
+        packed
+            The key's number and the place of each row, by :func:`pack` with `bits`; it is changed.
+        ties
+            Gives the columns that part rows of one key and time, for some rows.
+        """
+        place, number, since = _ordered(packed, bits, time)
         if ties is not None:
             place = place[_untied(number, since, row, place, ties)]
         if known is not None:
             known = None if np.array_equal(known, time) else known[place]
         return cls(
-            starts=np.append(0, ends),
+            starts=np.append(0, np.cumsum(np.bincount(number, minlength=num_keys + 1))),
             number=number,
             time=since,
             known=known,
@@ -72,7 +80,8 @@ class AsOf:
         """
         if self.known is None or not len(self.known):
             return self._upto(numbers, moments, self.time)
-        order, _, known = _ordered(self.number, self.known)
+        bits = len(self.known).bit_length()
+        order, _, known = _ordered(pack(self.number, 0, bits), bits, self.known)
         newest = np.maximum.accumulate(order)
         found = self._upto(numbers, moments, known)
         return np.where(found < 0, -1, newest[found])
@@ -90,13 +99,14 @@ class AsOf:
 
     def windows(
         self, first: Ints, last: Ints, moments: Ints, num: int
-    ) -> Iterator[tuple[Ints, Ints]]:
+    ) -> Iterator[tuple[slice, Ints, Ints]]:
         """Positions of the last `num` rows known at each moment, and how many they are for each.
 
-        Where `last` lies before `first` there are none. Oldest first, in pieces of bounded size.
+        Where `last` lies before `first` there are none. Oldest first, in pieces of bounded size,
+        each with the slice of moments that it is about.
         """
         for part in _parts(np.clip(last - first + 1, 0, num)):
-            yield self._window(first[part], last[part], moments[part], num)
+            yield part, *self._window(first[part], last[part], moments[part], num)
 
     def _runs(self, numbers: Ints) -> Ints:
         """Where in `starts` the rows of each key begin; an unknown one, -1, has none."""
@@ -141,33 +151,48 @@ def offsets(lengths: Ints) -> Ints:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _ordered(number: Ints, time: Ints) -> tuple[Ints, Ints, Ints]:
-    """Places in order of number, then time, then place, with number and time in that order.
+def union(first: Ints, last: Ints) -> tuple[Ints, Ints]:
+    """All positions of runs from `first` to `last`, each once and rising.
 
-    Where times rise within each number, as in files that grow, it is one sort of whole numbers.
+    The second array tells what to add to a position of each run to have its place in the first.
     """
-    place, there = _grouped(number)
-    since = time[place]
-    if ((there[1:] != there[:-1]) | (since[1:] >= since[:-1])).all():
-        return place, there, since
-    by_time = np.argsort(time, kind="stable")
-    place, there = _grouped(number[by_time])
-    place = by_time[place]
-    return place, there, time[place]
+    runs = np.flatnonzero(last >= first)
+    runs = runs[np.argsort(first[runs])]
+    begin, reach = first[runs], np.maximum.accumulate(last[runs])
+    is_new = np.append(True, begin[1:] > reach[:-1])[: len(runs)]
+    start, end = begin[is_new], reach[np.append(is_new[1:], True)[: len(runs)]]
+    lengths = end - start + 1
+    shift = np.zeros(len(first), dtype=np.int64)
+    shift[runs] = (offsets(lengths)[:-1] - start)[np.cumsum(is_new) - 1]
+    return _runs(start, lengths), shift
 
 
-def _grouped(number: Ints) -> tuple[Ints, Ints]:
-    """Places in order of number, then place, and the numbers: one whole number holds both."""
-    bits = len(number).bit_length()
+def pack(number: Ints, start: int, bits: int) -> Ints:
+    """Number and place, counted from `start`, as one whole number, which sorts fastest."""
     packed = number.astype(np.int64)
     packed <<= bits
-    kind: Any = np.int32 if bits < 32 else np.int64
-    packed |= np.arange(len(number), dtype=kind)
+    packed |= np.arange(start, start + len(number))
+    return packed
+
+
+def _ordered(packed: Ints, bits: int, time: Ints) -> tuple[Ints, Ints, Ints]:
+    """Places in order of number, then time, then place, with number and time in that order.
+
+    Where times rise within each number, as in files that grow, one sort is all.
+    """
     packed.sort()
-    place = np.empty(len(number), dtype=kind)
+    kind: Any = np.int32 if bits < 32 else np.int64
+    place = np.empty(len(packed), dtype=kind)
     np.bitwise_and(packed, (1 << bits) - 1, out=place, casting="unsafe")
     packed >>= bits
-    return place, packed
+    number, since = packed, time[place]
+    if ((number[1:] != number[:-1]) | (since[1:] >= since[:-1])).all():
+        return place, number, since
+    by_time = np.argsort(since, kind="stable")
+    packed = pack(number[by_time], 0, bits)
+    packed.sort()
+    by_both = by_time[packed & ((1 << bits) - 1)]
+    return place[by_both], number, since[by_both]
 
 
 def _same(number: Ints, time: Ints) -> Flags:

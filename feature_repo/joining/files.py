@@ -72,6 +72,11 @@ class Files:
             start = self._add_groups(part, start)
         self.kinds = _kinds(path, schemas, parts)
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the row groups that may matter."""
+        return sum(group.num for group in self.groups)
+
     def batches(self, names: Sequence[str], num: int) -> Iterator[tuple[int, pa.Table]]:
         """All rows, about `num` at a time: number of the first, and columns. At least one batch."""
         start, end, tables = 0, 0, list[pa.Table]()

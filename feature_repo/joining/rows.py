@@ -12,13 +12,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from feature_repo.joining.asof import AsOf, Flags, offsets
+from feature_repo.joining.asof import AsOf, offsets, pack, union
 from feature_repo.joining.files import Files
 from feature_repo.joining.keys import Keys
 from feature_repo.joining.layout import Layout
 from feature_repo.joining.times import NEVER, Ints, Span, stamps
 
-_ROWS = 1 << 20  # keys that are numbered at once, at least
+_ROWS = 1 << 19  # keys that are numbered at once, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,14 @@ class Rows:
         else:
             batches = files.batches(names, max(_ROWS, 4 * len(keys)))
             keys = keys.fitted([files.kinds[name] for name in layout.keys], layout.keys)
-        found = [_kept(layout, keys, span, guarded, *batch) for batch in batches]
-        number, time, row, *known = (np.concatenate(part) for part in zip(*found, strict=True))
-        ties = _ties(files, layout)
-        order = AsOf.order(number, time, row, *known, num_keys=len(keys), ties=ties)
+        bits = files.num_rows.bit_length()
+        kept = (_kept(layout, keys, span, guarded, *batch) for batch in batches)
+        order = AsOf.order(
+            *_together(kept, files.num_rows, bits),
+            bits=bits,
+            num_keys=len(keys),
+            ties=_ties(files, layout),
+        )
         return cls(files, layout, order)
 
     def gather(
@@ -86,37 +90,23 @@ class Rows:
     def _lists(
         self, names: Sequence[str], first: Ints, last: Ints, moments: Ints, num: int
     ) -> dict[str, pa.ChunkedArray]:
-        used = self._used(first, last, num)
-        place = np.cumsum(used) - 1
-        sources = self._in_order(names, self.order.rows(np.flatnonzero(used)))
-        pieces: dict[str, list[pa.Array]] = {name: [] for name in names}
-        for positions, lengths in self.order.windows(first, last, moments, num):
-            at, edges = pa.array(place[positions]), pa.array(offsets(lengths), pa.int32())
-            for name, source in sources.items():
-                pieces[name].append(pa.ListArray.from_arrays(edges, source.take(at)))
-        kinds = {name: pa.list_(source.type) for name, source in sources.items()}
-        return {name: pa.chunked_array(pieces[name], kinds[name]) for name in names}
-
-    def _used(self, first: Ints, last: Ints, num: int) -> Flags:
-        """Positions that a list may hold: some window begins at or before it, and ends after."""
-        late = self.order.known is not None
-        start = first if late else np.maximum(first, last - num + 1)
-        has_any = last >= start
-        size = len(self.order.time) + 1
-        opened = np.bincount(start[has_any], minlength=size)
-        closed = np.bincount(last[has_any] + 1, minlength=size)
-        return np.cumsum(opened - closed)[:-1] > 0
-
-    def _in_order(self, names: Sequence[str], rows: Ints) -> dict[str, pa.Array]:
-        """The columns at `rows`, which may come in any order."""
+        """Lists of the last `num` known, one column after the other."""
+        is_late = self.order.known is not None
+        used, shift = union(first if is_late else np.maximum(first, last - num + 1), last)
+        windows = [
+            (pa.array(offsets(lengths), pa.int32()), pa.array(at + np.repeat(shift[part], lengths)))
+            for part, at, lengths in self.order.windows(first, last, moments, num)
+        ]
+        rows = self.order.rows(used)
         rising = np.argsort(rows)
-        back = np.empty_like(rising)
-        back[rising] = np.arange(len(rows))
-        index = pa.array(back)
-        return {
-            name: _flat(column).take(index)
-            for name, column in self.files.take(names, rows[rising]).items()
-        }
+        back = np.empty(len(rows), dtype=np.int32)
+        back[rising] = np.arange(len(rows), dtype=np.int32)
+        found = {}
+        for name in names:
+            source = _flat(self.files.take([name], rows[rising])[name]).take(pa.array(back))
+            pieces = [pa.ListArray.from_arrays(edges, source.take(at)) for edges, at in windows]
+            found[name] = pa.chunked_array(pieces, pa.list_(source.type))
+        return found
 
     def pulled(self, features: Sequence[str], last: Ints, moments: Ints) -> pa.Table:
         """The rows at `last`: keys and stamps as stored, then the features."""
@@ -138,7 +128,24 @@ def _kept(
         created = stamps(table[layout.created], layout.created).fill_null(NEVER).to_numpy()
         known = np.maximum(time, created)
     keep = np.flatnonzero((number >= 0) & (known <= span.high) & (time >= span.low))
-    return [number[keep], time[keep], keep + start, *([known[keep]] if guarded else [])]
+    row = (keep + start).astype(np.int32 if start + len(time) < 1 << 31 else np.int64)
+    return [number[keep], time[keep], row, *([known[keep]] if guarded else [])]
+
+
+def _together(parts: Iterable[list[Ints]], most: int, bits: int) -> list[Ints]:
+    """The columns of `parts`, the number with the place, in memory that is touched once.
+
+    To touch a new page of memory is what costs here, more than the arithmetic.
+    """
+    whole: list[Ints] = []
+    end = 0
+    for number, *columns in parts:
+        columns = [pack(number, end, bits), *columns]
+        whole = whole or [np.empty(most, dtype=column.dtype) for column in columns]
+        for column, piece in zip(whole, columns, strict=True):
+            column[end : end + len(piece)] = piece
+        end += len(number)
+    return [column[:end] for column in whole]
 
 
 def _ties(files: Files, layout: Layout) -> Callable[[Ints], pl.DataFrame] | None:

@@ -44,7 +44,7 @@ def write(path, rows) -> None:
     frame = {name: list(column) for name, column in zip(ROWS, columns, strict=True)}
     for name in ("at", "made"):
         frame[name] = [moment(value) for value in frame[name]]
-    pl.DataFrame(frame, schema=ROWS).write_parquet(path)
+    pl.DataFrame(frame, schema=ROWS).write_parquet(path, row_group_size=5)
 
 
 def view(name, path, *, collected=False, ttl=0, mapping=None, entity=shopper) -> FeatureView:
