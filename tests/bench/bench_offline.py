@@ -205,7 +205,7 @@ BENCH = Bench(
     only={DUCKDB: ("50,000 × 1 M", "200,000 × 5 M")},
     reading=(
         "Eight times less than DuckDB is reached at the smaller size, and missed at the larger. "
-        "There a third of our CPU unpacks the thirty columns: 4 % of the rows answer, and each page "
+        "There a third of our CPU unpacks thirty columns: 4 % of the rows answer, and each page "
         "of 1.2 GB holds some of them. A third is the kernel's, for new memory and for files that "
         "fell out of it between the rounds ([profile](lab-log.md))."
     ),
