@@ -48,7 +48,8 @@ def read(
     person = _person(connection, user_id)
     today, total = spent(connection, campaign.campaign_id, now // DAY)
     caps = [ChannelCap(**row) for row in connection.execute(sa.select(channel_caps)).mappings()]
-    done = _done(connection, user_id)
+    days = max(campaign.cap_days, campaign.exclusion_days, *(cap.days for cap in caps), 0)
+    done = _done(connection, user_id, now - round(days * DAY), now)
     recent = [at for at in (row["reserved_at"] for row in done) if _within(at, now, campaign)]
     return LimitState(
         spent_micros=today,
@@ -161,11 +162,13 @@ def _person(connection: sa.Connection, user_id: str) -> dict[str, Any]:
     return dict(connection.execute(query).mappings().one())
 
 
-def _done(connection: sa.Connection, user_id: str) -> Sequence[Any]:
-    """Everything that was done to the shopper and counts: a handful, by what the caps allow."""
+def _done(connection: sa.Connection, user_id: str, since: int, now: int) -> Sequence[Any]:
+    """What was done to the shopper after `since`, or excludes others yet, and counts."""
     names = ("campaign_id", "channel", "reserved_at", "exclusion_group", "excludes_until")
     query = sa.select(*(reservations.c[name] for name in names)).where(
-        reservations.c.user_id == user_id, _counts()
+        reservations.c.user_id == user_id,
+        sa.or_(reservations.c.reserved_at > since, reservations.c.excludes_until > now),
+        _counts(),
     )
     return connection.execute(query).mappings().all()
 

@@ -12,7 +12,7 @@ from feature_repo.settings import DAY
 from feature_repo.warehouse import Warehouse
 from tests.conftest import shop_env
 from tests.faults import deciding
-from tests.faults.processes import kill, python
+from tests.faults.processes import kill, python, until
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -37,8 +37,12 @@ def live(url: str, tmp_path, rng, num_processes: int, seconds: float) -> tuple[i
 
     processes, num_kills = [start() for _ in range(num_processes)], 0
     try:
-        while time.time() - began < seconds:
+        num = until_decided(warehouse, 0)
+        ends = time.time() + seconds
+        while time.time() < ends:
             time.sleep(rng.uniform(0.2, 1.5))
+            # On a busy machine a process takes its time to start: not all may be killed before.
+            num = until_decided(warehouse, num)
             place = rng.randrange(num_processes)
             was_running = kill(processes[place])
             assert was_running, (tmp_path / "log").read_text()[-3000:]
@@ -54,6 +58,12 @@ def live(url: str, tmp_path, rng, num_processes: int, seconds: float) -> tuple[i
     assert deciding.violations(warehouse) == []
     assert deciding.unsent(warehouse, sent) == []
     return warehouse.counts()["decisions"], num_kills
+
+
+def until_decided(warehouse: Warehouse, num: int) -> int:
+    """Wait for more than `num` decisions; how many there are then."""
+    until(lambda: warehouse.counts()["decisions"] > num, 60)
+    return warehouse.counts()["decisions"]
 
 
 def told(url: str, rng, num: int, num_kills: int) -> Counter:
