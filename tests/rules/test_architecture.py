@@ -61,6 +61,7 @@ TRAINS_ALONE = (
     "training.bundle",
     "training.export",
     "training.metrics",
+    "training.effects",
     "training.run",
 )
 

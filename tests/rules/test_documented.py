@@ -68,6 +68,15 @@ def test_every_floor_is_documented():
     assert_documented("floors", set(FLOORS))
 
 
+def test_every_learner_of_effects_and_every_off_policy_estimator_is_documented():
+    from training.effects import LEARNERS
+    from training.effects.base import BASES
+    from training.metrics.offpolicy.estimators import ESTIMATORS
+
+    assert_documented("learners", {*LEARNERS, *BASES})
+    assert_documented("estimators", set(ESTIMATORS))
+
+
 def test_every_setting_is_documented():
     from feature_repo.settings import Settings
     from serving.settings import ServingSettings
