@@ -6,7 +6,7 @@ Next: ``campaigns.py`` for what it must keep to, ``ledger.py`` which keeps it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 NOTHING = "nothing"
@@ -50,7 +50,8 @@ class Decision:
 
 def row_of(decision: Decision) -> dict[str, Any]:
     """The decision as a row of the ledger's table."""
-    return asdict(decision) | {"notices": list(decision.notices)}
+    values = {name: getattr(decision, name) for name in Decision.__slots__}
+    return values | {"notices": list(decision.notices)}
 
 
 def decision_of(row: Mapping[Any, Any]) -> Decision:

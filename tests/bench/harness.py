@@ -46,6 +46,8 @@ class Goal:
 
     words: str
     figure: str
+    side: str = ""
+    """Whose figure it is; ours unless named."""
     against: str = ""
     """The side it is compared with; the value is then how many times better ours is."""
     at_least: float | None = None
@@ -122,10 +124,11 @@ def ratio(
 def reached(bench: Bench, goal: Goal, found: Mapping[str, Any]) -> tuple[float | None, bool]:
     """The value that `goal` is about, None where it was not measured, and whether it is met."""
     of_size = found["sizes"].get(goal.size or bench.sizes[-1], {})
+    side = goal.side or bench.ours
     if goal.against:
-        value = ratio(of_size, goal.figure, bench.ours, goal.against)
+        value = ratio(of_size, goal.figure, side, goal.against)
     else:
-        figures = of_size.get(bench.ours, {}).get("figures", {})
+        figures = of_size.get(side, {}).get("figures", {})
         value = figures.get(goal.figure, {}).get("median")
     if value is None:
         return None, False

@@ -1,0 +1,129 @@
+"""``/recommend`` under sixteen clients: the obvious composition and the service.
+
+The same shop, the same trained network, the same ranking of all items with two hundred given, each
+decision durable before its answer. One worker on one core; the clients on another.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from tests.bench.harness import Bench, Goal, Measured, run
+from tests.bench.obvious_service import OBVIOUS_YAML
+from tests.bench.served import (
+    ROOT,
+    ask,
+    cpu_of,
+    crowd,
+    environment,
+    figures,
+    make_shop,
+    memory_of,
+    server,
+)
+
+SIZES = {"300 items": (150, 300), "2,000 items": (150, 2_000)}
+NUM_CLIENTS, SECONDS, NUM_USERS = 16, 12.0, 100
+OBVIOUS, OURS, UNSAFE = "obvious composition", "Nudge", "Nudge, no fsync"
+
+
+def make(folder: Path, size: str) -> None:
+    """The shop, and plain Feast's own online rows of it beside ours."""
+    import subprocess
+    import sys
+
+    shoppers, items = SIZES[size]
+    make_shop(folder / "home", shoppers=shoppers, items=items)
+    config = yaml.safe_load((ROOT / "feature_repo" / "feature_store.yaml").read_text())
+    config["online_store"] = {"type": "sqlite", "path": str(folder / "feast.db")}
+    config["batch_engine"] = "local"
+    config["materialization"]["online_write_batch_size"] = 1_000
+    (folder / "obvious.yaml").write_text(yaml.safe_dump(config))
+    code = (
+        "import sys; from pathlib import Path; from feast import FeatureStore\n"
+        "from datetime import datetime, UTC\n"
+        "store = FeatureStore(fs_yaml_file=Path(sys.argv[1]))\n"
+        "store._get_provider().update_infra(store.project, [], store.list_feature_views(), [],"
+        " store.list_entities(), False)\n"
+        "store.materialize(datetime(2000, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(folder / "obvious.yaml")],
+        cwd=ROOT,
+        env=environment(folder / "home"),
+        check=True,
+        capture_output=True,
+    )
+
+
+def side(service: str, **more: str) -> Callable[[Path, str], Callable[[], Measured]]:
+    """A server, asked by a crowd."""
+
+    def made(folder: Path, size: str) -> Callable[[], Measured]:
+        home = folder / "home"
+        settings = {OBVIOUS_YAML: str(folder / "obvious.yaml"), **more}
+        users = [f"shopper-{number:05}" for number in range(NUM_USERS)]
+
+        def call() -> Measured:
+            command = ("bentoml", "serve", service, "--host", "127.0.0.1", "--api-workers", "1")
+            with server(command, home, **settings) as (port, process):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+                ranked = [
+                    [item["item_id"] for item in ask(connection, "/recommend", body(user))["items"]]
+                    for user in users[:20]
+                ]
+                cpu, began = cpu_of(process), time.monotonic()
+                took = crowd(
+                    port,
+                    "/recommend",
+                    lambda turn: body(users[turn % NUM_USERS]),
+                    num_clients=NUM_CLIENTS,
+                    seconds=SECONDS,
+                )
+                seconds = time.monotonic() - began
+                found = figures(took, seconds, cpu_of(process) - cpu)
+                found["server_peak_mib"] = memory_of(process)
+            return Measured(answer=[items[:30] for items in ranked], figures=found)
+
+        return call
+
+    return made
+
+
+def body(user: str) -> dict[str, object]:
+    return {"user_id": user, "num_items": 200}
+
+
+BENCH = Bench(
+    name="recommend",
+    title="Recommend under load",
+    line=(
+        "`/recommend` with 200 ranked items of all, sixteen clients that ask again at once. The "
+        "obvious composition is `@bentoml.api`, `get_online_features` of the shopper and of the "
+        "ranked items from Feast's SQLite store (services held), eager torch in inference mode, "
+        "with item vectors in memory, and one SQLAlchemy commit for each decision."
+    ),
+    goals=(
+        Goal(words="10 times the requests a second", figure="requests_per_s", against=OBVIOUS,
+             at_least=10.0),
+        Goal(words="a tenth of the p99", figure="p99_ms", against=OBVIOUS, at_least=10.0),
+    ),
+    figure="requests_per_s",
+    sizes=tuple(SIZES),
+    make=make,
+    sides={
+        OBVIOUS: side("tests.bench.obvious_service:Obvious"),
+        OURS: side("serving.service:Nudge"),
+    },
+    obvious=OBVIOUS,
+    ours=OURS,
+    rounds=1,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    run(BENCH)
