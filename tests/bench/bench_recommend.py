@@ -125,7 +125,7 @@ BENCH = Bench(
     rounds=1,
     reading=(
         "**Both goals are missed.** The median answer takes a twentieth of the time, but one in a "
-        "hundred waits about a second. The likely cause, not profiled: each of the server's threads "
+        "hundred waits about a second. The likely cause, not profiled: each thread of the server "
         "commits its own decision and queues for SQLite's one writer. A commit shared by those who "
         "wait (group commit) is not built, nor is the side without fsync. One round, so the "
         "figures have no spread; other work ended just before it."
