@@ -1,5 +1,6 @@
 # Five verbs. Each sets up .venv by itself; that needs Python 3.11 and make, nothing else.
 #   make demo    a shop from its files to a decision and its outcome, told on the terminal
+#   make demo-intervention   thirty days of a simulated shop that is acted on, and a page of them
 #   make test    every check, then every test
 #   make check   style, types and architecture
 #   make fix     what ruff can mend by itself
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 VENV := .venv
-.PHONY: demo test test-long check lint fix bench clean $(VENV)
+.PHONY: demo demo-intervention test test-long check lint fix bench clean $(VENV)
 
 READY := $(VENV)/.ready
 # The first interpreter that really is 3.11: a name on the path may be a shim without a version.
@@ -22,10 +23,15 @@ FIND_LINKS := $(foreach place,$(PIP_FIND_LINKS),--find-links "$(place)")
 ENTER := . $(VENV)/bin/activate &&
 # Two processes, each with whole files: tests of one file may share what is dear to make.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
-PYTHON_FILES := feature_repo training serving tests infra demo.py demo_stage.py
+PYTHON_FILES := feature_repo training serving tests infra $(wildcard demo*.py)
 
 demo: $(READY)
 	@$(ENTER) python demo.py $(ARGS)
+
+# In a home of its own, made anew each time: the days that it plays are nobody's.
+demo-intervention: $(READY)
+	@$(ENTER) export NUDGE_HOME="$$NUDGE_HOME/intervention" && rm -rf "$$NUDGE_HOME" && \
+		. infra/environment.sh && python demo_intervention.py $(ARGS)
 
 test: lint
 	@$(ENTER) python -m pytest -m "not long" $(SIDE_BY_SIDE) $(ARGS)

@@ -47,6 +47,12 @@ class World:
         Midnight UTC of the first day, microseconds.
     currency
         ISO 4217 code of all prices.
+    paired
+        Whether nights draw from luck of their own: two shops of one seed then have the same
+        newcomers whatever was done in them, and each shopper the same luck of the day.
+    changes
+        Share of the shoppers who become people of another kind each night: what was learnt of them
+        gets old. The truth speaks of the kind that each is now, as if it stayed.
 
     Raises
     ------
@@ -62,11 +68,15 @@ class World:
         start_at: int = DEFAULT_START_AT,
         *,
         currency: str = "GBP",
+        paired: bool = False,
+        changes: float = 0.0,
     ) -> None:
         _check(seed, num_shoppers, num_items, start_at)
+        if not 0 <= changes <= 1:
+            raise ValueError(f"changes is {changes}; it is a share, 0 to 1")
         rng = np.random.default_rng([seed, 0])
         self.seed, self.start_at, self.day = seed, start_at, 0
-        self._currency = currency
+        self._currency, self.paired, self.changes = currency, paired, changes
         self._newcomers = (num_shoppers * NEW_SHOPPERS_PER_DAY, num_items * NEW_ITEMS_PER_DAY)
         self._catalogue = Catalogue.open(num_items, rng)
         self._shoppers = Shoppers.draw(num_shoppers, self._catalogue.words, 0, rng)
@@ -188,10 +198,16 @@ class World:
 
     def _pass_night(self, rng: np.random.Generator) -> None:
         """Memories fade, tastes of the crowd drift, newcomers arrive; tomorrow is the present."""
+        if self.paired:
+            rng = np.random.default_rng([self.seed, 2, self.day])
         self.day += 1
         self._memory.rest()
         self._shoppers.rest()
         self._catalogue.pass_day(rng)
+        if self.changes:
+            own = np.random.default_rng([self.seed, 4, self.day])
+            who = np.flatnonzero(own.random(len(self._shoppers)) < self.changes)
+            self._shoppers.change(who, self._catalogue.words, self.day, own)
         shoppers, items = (int(n) for n in rng.poisson(self._newcomers))
         self._catalogue.add(items, self.day, rng)
         self._shoppers.add(Shoppers.draw(shoppers, self._catalogue.words, self.day, rng))

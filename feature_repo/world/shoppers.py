@@ -31,6 +31,9 @@ _DAMP = np.array(  # by class and action: factor on the own chance of an order i
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 0.45, 0.35]]
 )
 _OFFENCE = np.array([0.0, 0.0, 0.0, 0.05])  # by class: chance that an action ends it on its day
+_OF_A_KIND = (
+    "uplift_class", "gap_days", "leaving", "browses", "complains", "cares_for_price",
+)  # fmt: skip
 _FATIGUE_KEPT, _FATIGUE_PER_ACTION = 0.97, 0.35
 _SEASON_SWING, _SEASON_PEAK = 0.25, 330.0  # shopping is most common at the end of November
 
@@ -102,6 +105,12 @@ class Shoppers:
         for field in fields(self):
             both = (getattr(self, field.name), getattr(others, field.name))
             setattr(self, field.name, np.concatenate(both))
+
+    def change(self, who: np.ndarray, words: Words, day: int, rng: np.random.Generator) -> None:
+        """Let `who` become people of another kind, rhythm and taste for price; the rest stays."""
+        drawn = Shoppers.draw(len(who), words, day, rng)
+        for name in _OF_A_KIND:
+            getattr(self, name)[who] = getattr(drawn, name)
 
     def treat(self, who: np.ndarray, action: np.ndarray, day: int) -> None:
         """Let `action` (indices in ACTIONS) work on the shoppers `who` from `day` on."""

@@ -14,7 +14,7 @@ MODULES = sorted(
     for package in ("feature_repo", "training", "serving")
     for path in ROOT.glob(f"{package}/**/*.py")
 )
-FILES = [*MODULES, ROOT / "demo.py", ROOT / "demo_stage.py"]
+FILES = [*MODULES, *sorted(ROOT.glob("demo*.py"))]
 MAX_MODULE_LINES = 250
 MAX_FUNCTION_LINES = 60
 

@@ -166,3 +166,18 @@ def test_a_table_of_effects_finds_whom_an_action_changes(seed):
     assert chosen[fresh[:, 1] > 0.3, 2].mean() > 0.7 > 0.4 > chosen[fresh[:, 1] < -0.3, 2].mean()
     with pytest.raises(ValueError, match=r"needs the inputs \['y'\]"):
         again.probabilities({"x": fresh[:, 0]}, Context())
+
+
+def test_effects_that_are_not_there_are_not_learnt_from_noise():
+    """Thirty inputs that tell nothing: without a ridge of its own choice the table sees effects."""
+    rng = np.random.default_rng(4)
+    names, values = tuple(f"x{place}" for place in range(30)), rng.normal(size=(2_000, 30))
+    pseudo = 0.3 + rng.normal(0.0, 0.9, (2_000, 3)) + [0.0, 0.0, 0.1]
+    loose = Effects.fit(names, values, pseudo, ridge=1.0)
+    chosen = Effects.fit(names, values, pseudo)
+    asked = dict(zip(names, rng.normal(size=(30, 500)), strict=True))
+    spread = [np.std(np.diff(table.chances(asked, "x")[:, [0, 2]])) for table in (loose, chosen)]
+    assert spread[1] < 0.2 * spread[0]
+    tells = pseudo + np.column_stack([np.zeros(2_000), np.zeros(2_000), 0.5 * values[:, 0]])
+    weights = np.array(Effects.fit(names, values, tells).weights)
+    assert weights[2, 1] > 0.3  # and one that is there is

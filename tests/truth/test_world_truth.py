@@ -184,3 +184,24 @@ def test_words_tell_taste(shop):
 def test_unknown_actions_are_refused(shop):
     with pytest.raises(ValueError, match="'gift' is unknown"):
         shop.truth.conversion_probability("gift")
+
+
+def test_shoppers_who_change_their_kind_follow_the_truth_of_the_kind_they_are_now(shop):
+    same, drifts = copy.deepcopy(shop), copy.deepcopy(shop)
+    drifts.changes = 0.01
+    observed, probability = [], []
+    for _ in range(40):
+        users = drifts.truth.users
+        probability.append(drifts.truth.purchase_probability(1))
+        observed.append(buyers(drifts.step(), users))
+    assert abs(z(np.concatenate(observed), np.concatenate(probability))) < 4
+    before = shop.truth.shoppers.uplift_class
+    other = drifts.truth.shoppers.uplift_class[: len(before)] != before
+    assert 0.15 < other.mean() < 0.35  # a third was drawn anew, a quarter of them as before
+    same.run(40)
+    assert (same.truth.shoppers.uplift_class[: len(before)] == before).all()
+
+
+def test_a_share_of_changes_beyond_one_is_refused():
+    with pytest.raises(ValueError, match=r"changes is 2\.0"):
+        World(changes=2.0)

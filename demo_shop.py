@@ -1,0 +1,220 @@
+"""The shop behind ``demo_intervention.py``: simulated people who meet the real endpoint.
+
+Every morning a seventh of the customers is asked about by ``POST /decide``, what it says is done to
+them, and what they do that day comes back by ``POST /events``. Beside it the same people live in
+twins: one shop that leaves everybody alone, and one whose budgeted policy knows the true effects.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+import numpy as np
+import polars as pl
+
+from feature_repo.settings import DAY, SECOND, SystemClock, iso
+from feature_repo.world import World
+from feature_repo.world.shoppers import ACTIONS, EFFECT_DAYS
+from training.policies import Budgeted, Context
+
+VALUE, DISCOUNT = 10.0, 2.5
+"""What an order is worth, and what a coupon takes off it, in the shop's currency."""
+RESERVED = {"coupon": 2.5, "reminder": 0.5}
+"""What an action takes from the day's budget."""
+SENDING = 0.1
+WEEK, CLIENTS, BATCH = 7, 6, 400
+DECIDES_AT, ENDS_AT = 4 * 3_600 * SECOND, DAY - 60 * SECOND
+NAMED = [f"purchase_7d@{action}" for action in ACTIONS]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision, with what no shop knows beside it."""
+
+    day: int
+    user: str
+    kind: str
+    """Which of the four kinds of people it is."""
+    policy: str
+    action: str
+    reason: str
+    decision_id: str
+    gains: tuple[float, ...]
+    """True profit of the week by action, above doing nothing."""
+
+
+@dataclass(slots=True)
+class Books:
+    """What one way of acting earned and spent, by day."""
+
+    profit: list[float] = field(default_factory=list)
+    spent: list[float] = field(default_factory=list)
+    coupons: dict[str, int] = field(default_factory=dict)
+    """Shopper to the day from which a coupon no longer works."""
+
+    def write(self, day: int, events: pl.DataFrame, actions: Mapping[str, str]) -> None:
+        """Book a day: orders, less what coupons take off and what sending costs."""
+        self.coupons |= {u: day + EFFECT_DAYS for u, a in actions.items() if a == "coupon"}
+        ordered = events.filter(kind="purchase")["user_id"].unique()
+        earned = sum(VALUE - DISCOUNT * (self.coupons.get(user, 0) > day) for user in ordered)
+        self.profit.append(earned - SENDING * len(actions))
+        self.spent.append(sum(RESERVED[action] for action in actions.values()))
+
+
+@dataclass
+class Twin:
+    """The same people, acted on by the budgeted policy that is told true chances, or left alone."""
+
+    world: World
+    budget: float
+    knows: bool
+    books: Books = field(default_factory=Books)
+    gains: list[float] = field(default_factory=list)
+    """True gain of each day's decisions."""
+
+    def live(self, asked: list[str]) -> None:
+        """One day."""
+        day, actions = self.world.day, {}
+        if self.knows and asked:
+            chances = true_chances(self.world, asked)
+            chosen = choose(chances, self.budget)
+            gained = gains(chances)
+            self.gains.append(float(gained[np.arange(len(asked)), chosen].sum()))
+            actions = {u: ACTIONS[a] for u, a in zip(asked, chosen, strict=True) if a}
+        self.books.write(day, self.world.step(actions), actions)
+
+
+class Shop:
+    """Customers, the endpoint that decides about them, and the twins."""
+
+    def __init__(self, world: World, customers: Iterable[str], budget: float) -> None:
+        world.paired = True
+        self.world, self.customers = world, set(customers)
+        self.first_day, self.books = world.day, Books()
+        self.twins = {
+            "nothing": Twin(copy.deepcopy(world), budget, knows=False),
+            "oracle": Twin(copy.deepcopy(world), budget, knows=True),
+        }
+        self.decided: list[Decided] = []
+        self.events: list[pl.DataFrame] = []
+        self.num_events = 0
+
+    def live(self, address: str, clock: SystemClock) -> None:
+        """One day, from the morning's decisions to the evening's events."""
+        day, asked = self.world.day, self.asked()
+        clock.move_to(self.world.now + DECIDES_AT)
+        answers = decide(address, asked)
+        self._keep(asked, answers)
+        actions = {
+            user: answer["action"]
+            for user, answer in zip(asked, answers, strict=True)
+            if answer["action"] != ACTIONS[0]
+        }
+        ids = {u: a["decision_id"] for u, a in zip(asked, answers, strict=True)}
+        clock.move_to(self.world.now + ENDS_AT)
+        events = self.world.step(actions, ids)
+        send(address, events)
+        self.books.write(day, events, actions)
+        self.events.append(events)
+        self.num_events += events.height
+        for twin in self.twins.values():
+            twin.live(asked)
+        self.customers |= set(events.filter(kind="purchase")["user_id"])
+
+    def asked(self) -> list[str]:
+        """Whose day it is: each customer once a week."""
+        return sorted(u for u in self.customers if int(u[-5:]) % WEEK == self.world.day % WEEK)
+
+    def _keep(self, asked: list[str], answers: list[dict[str, Any]]) -> None:
+        true, kinds = gains(true_chances(self.world, asked)), self.world.truth.uplift_class
+        self.decided += [
+            Decided(
+                day=self.world.day - self.first_day,
+                user=user,
+                kind=str(kinds[int(user[-5:])]),
+                policy=str(answer["policy"]),
+                action=answer["action"],
+                reason=answer["reason"],
+                decision_id=answer["decision_id"],
+                gains=tuple(true[place].tolist()),
+            )
+            for place, (user, answer) in enumerate(zip(asked, answers, strict=True))
+        ]
+
+
+def decide(address: str, users: list[str]) -> list[dict[str, Any]]:
+    """Ask the endpoint about `users`, several clients at a time; and which policy answered."""
+
+    def some(part: list[str]) -> list[dict[str, Any]]:
+        with httpx.Client(base_url=address, timeout=60) as client:
+            said = [client.post("/decide", json={"user_id": user}) for user in part]
+        return [_named(answer.raise_for_status().json()) for answer in said]
+
+    parts = [users[place::CLIENTS] for place in range(CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        found = list(pool.map(some, parts))
+    by_user = {one["user_id"]: one for part in found for one in part}
+    return [by_user[user] for user in users]
+
+
+def _named(answer: dict[str, Any]) -> dict[str, Any]:
+    """`answer` with the arm that decided, where an experiment runs."""
+    return answer | {"policy": ", ".join(answer["arms"].values()) or answer["policy_version"]}
+
+
+def send(address: str, events: pl.DataFrame) -> None:
+    """The day's events, as a shop's site would send them."""
+    lines = [
+        {
+            "event_id": row["event_id"],
+            "kind": row["kind"],
+            "user_id": row["user_id"],
+            "event_at": iso(row["event_at"]),
+            "item_id": row["item_id"],
+            "order_id": row["order_id"],
+            "quantity": row["quantity"],
+            "price": None if row["price_micros"] is None else f"{row['price_micros'] / 1e6:.2f}",
+            "text": row["text"],
+            "decision_id": row["decision_id"],
+        }
+        for row in events.iter_rows(named=True)
+    ]
+    with httpx.Client(base_url=address, timeout=120) as client:
+        for start in range(0, len(lines), BATCH):
+            said = client.post("/events", json=lines[start : start + BATCH])
+            told = said.raise_for_status().json()
+            if told["rejected"]:
+                raise SystemExit(f"events were rejected: {json.dumps(told['rejected'][:3])}")
+
+
+def true_chances(world: World, users: list[str]) -> np.ndarray:
+    """True chance (n, A) of an order within the week under each action."""
+    rows = [int(user[-5:]) for user in users]
+    truth = world.truth
+    return np.column_stack([truth.conversion_probability(a, EFFECT_DAYS)[rows] for a in ACTIONS])
+
+
+def gains(chances: np.ndarray) -> np.ndarray:
+    """True profit (n, A) of the week above doing nothing."""
+    return ORACLE.gains(dict(zip(NAMED, chances.T, strict=True)))
+
+
+def choose(chances: np.ndarray, budget: float) -> np.ndarray:
+    """The action (n,) of each shopper by the budgeted policy that is told true chances."""
+    told = dict(zip(NAMED, chances.T, strict=True))
+    policy = replace(ORACLE, epsilon=0.0).fit(told, np.zeros(len(chances), dtype=np.int64))
+    return policy.probabilities(told, Context(budgets_left={"day": budget})).argmax(axis=1)
+
+
+ORACLE = Budgeted(
+    value=VALUE,
+    costs=dict.fromkeys(RESERVED, SENDING),
+    discounts={"coupon": DISCOUNT},
+    draws={"day": RESERVED},
+)

@@ -1,0 +1,53 @@
+"""``make demo-intervention`` on a few shoppers and days, in an empty home folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from demo_shop import ACTIONS, RESERVED, choose, gains
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_oracle_of_the_page_spends_its_budget_on_those_whom_it_moves():
+    chances = np.array([[0.1, 0.1, 0.1], [0.1, 0.2, 0.6], [0.5, 0.5, 0.5], [0.4, 0.2, 0.1]] * 10)
+    chosen = choose(chances, 10.0)
+    assert set(np.flatnonzero(chosen) % 4) == {1}
+    assert sum(RESERVED.get(ACTIONS[a], 0.0) for a in chosen) <= 10.0
+    assert (gains(chances)[:, 0] == 0).all()
+
+
+@pytest.mark.long
+def test_the_days_are_played_through_the_endpoint_and_told_on_a_page(tmp_path):
+    surroundings = os.environ | {
+        "VIRTUAL_ENV": str(ROOT / ".venv"),
+        "NUDGE_HOME": str(tmp_path / "home"),
+        "XDG_DATA_HOME": str(tmp_path / "share"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+    told = subprocess.run(
+        ["bash", "-c", ". infra/environment.sh && python demo_intervention.py --tiny"],
+        cwd=ROOT,
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        timeout=580,
+    )
+    assert told.returncode == 0, told.stdout[-6000:] + told.stderr[-3000:]
+    spent = [float(n) for n in re.findall(r"([\d.]+) of the budget", told.stdout)]
+    assert len(spent) >= 8
+    assert 0 < max(spent) <= 10.0
+    page = Path(re.search(r"The page: (\S+)", told.stdout)[1]).read_text()
+    assert page.count("<svg") == 2
+    for title in ("against the oracle", "Spend against the budget", "verdict", "story"):
+        assert title in page
+    assert re.search(r"<b>(nothing|reminder|coupon)</b>", page)
