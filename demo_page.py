@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from matplotlib.axes import Axes
 
+from demo_learn import Judged
 from demo_shop import ACTIONS, Decided, Shop
-from feature_repo.settings import DAY, iso
+from demo_story import story, table
 from training.drawing import FLOOR_COLOURS, INK, MODEL_COLOUR, SECOND_COLOUR, svg
 from training.pages import document, header, listing, section
 
 KINDS = ("persuadable", "sure thing", "lost cause", "sleeping dog")
-TOLD_KINDS = ("purchase", "return", "message", "treatment", "cart")
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,12 @@ class Told:
 
     shop: Shop
     chapters: Sequence[Chapter]
-    budget: float
     verdict: str
     """What the command said."""
+    judged: tuple[Judged, Judged]
+    """What the log said of the second policy, before its trial and after."""
+    goes_on: bool
+    """Whether it was promoted."""
     seed: int
 
     def gained(self, name: str) -> np.ndarray:
@@ -53,7 +55,6 @@ def write(path: Path, told: Told) -> Path:
         f"{num_days} simulated days",
         f"{len(told.shop.decided):,} decisions and {told.shop.num_events:,} events over HTTP",
         f"{len(told.shop.customers):,} customers",
-        f"budget {told.budget:g} a day",
         f"seed {told.seed}",
     ]
     parts = [
@@ -62,8 +63,8 @@ def write(path: Path, told: Told) -> Path:
         section("Profit above leaving everybody alone", _profit(told)),
         section("By policy, against the oracle", _policies(told)),
         section("Spend against the budget", _spend(told)),
-        section("The experiment's verdict", _verdict(told)),
-        section("One shopper's story", _story(told)),
+        section("The verdict", _verdict(told)),
+        section("One shopper's story", story(told.shop)),
     ]
     path.write_text(document("Interventions", parts), encoding="utf-8")
     return path
@@ -74,13 +75,19 @@ def _cards(told: Told) -> str:
     last = told.chapters[-1]
     rows = [one for one in told.shop.decided if one.day >= last.first]
     share = _true(rows).sum() / max(sum(told.shop.twins["oracle"].gains[last.first :]), 1e-9)
-    spent = sum(told.shop.books.spent) / told.budget / len(told.shop.books.spent)
-    most = max(told.shop.books.spent)
+    books = told.shop.books
+    spent = sum(books.spent) / sum(books.budgets)
+    kept = all(s <= b + 1e-6 for s, b in zip(books.spent, books.budgets, strict=True))
     days = f"by true chances, days {last.first + 1} to {last.last}"
     cards = (
         ("Earned above doing nothing", f"{nudge:+,.0f}", f"the oracle {oracle:+,.0f}", nudge > 0),
         ("Of the oracle's gain, at the end", f"{share:.0%}", days, share > 0),
-        ("Of the budget spent", f"{spent:.0%}", f"{most:.2f} a day at most", most <= told.budget),
+        (
+            "Of the budget spent",
+            f"{spent:.0%}",
+            "on no day more than it" if kept else "too much",
+            kept,
+        ),
     )
     return f'<div class="cards">{"".join(_card(*card) for card in cards)}</div>'
 
@@ -111,6 +118,11 @@ def _profit(told: Told) -> str:
         "each shopper's true reaction, which no shop can know. An order is worth 10, a coupon "
         "takes 2.50 off, sending costs 0.10."
     )
+    cost = float(told.gained("Nudge")[: told.chapters[0].last].sum())
+    note += (
+        f" Acting by chance, to learn from it, made {cost:+,.0f} by day {told.chapters[0].last}; "
+        "whom it drove away stays away."
+    )
     return f'<p class="note">{note}</p>' + svg(draw, "profit", 9.0, 3.4)
 
 
@@ -130,68 +142,51 @@ def _policies(told: Told) -> str:
             ]
             cells = [f"{len(own):,}", f"{gain:+.1f}", f"{best:+.1f}", *(f"{s:.0%}" for s in shares)]
             rows.append((f"{chapter.title}: {policy}", cells))
-    heads = ["decisions", "true gain of 100", "the oracle's", *(f"{k}s" for k in KINDS)]
+    heads = [
+        "decisions",
+        "true gain of 100",
+        "the oracle's",
+        *(k.replace(" ", "\n") + "s" for k in KINDS),
+    ]
     note = (
         "The true gain is what the chosen actions add to the week's profit on average, by the "
         "chances that the simulated shop draws from. The oracle spends the whole day's budget; an "
         "arm of an experiment shares it. Last, whom each acted on, by what they really are."
     )
-    return f'<p class="note">{note}</p>' + _table(["", *heads], rows)
+    return f'<p class="note">{note}</p>' + table(["", *heads], rows)
 
 
 def _spend(told: Told) -> str:
     def draw(axes: Axes) -> None:
         spent = told.shop.books.spent
         axes.bar(np.arange(1, len(spent) + 1), spent, color=SECOND_COLOUR, width=0.7)
-        axes.axhline(told.budget, color=INK, lw=1)
-        axes.annotate("budget", (len(spent) + 0.6, told.budget), color=INK, va="center")
+        budgets = told.shop.books.budgets
+        edges = np.arange(len(spent) + 1) + 0.5
+        axes.stairs(budgets, edges, baseline=None, color=INK, lw=1.2)
+        axes.annotate("budget", (edges[-1] + 0.3, budgets[-1]), color=INK, va="center")
         axes.set(xlabel="day", ylabel="reserved", xlim=(0, len(spent) * 1.12))
 
     return svg(draw, "spend", 9.0, 2.6)
 
 
 def _verdict(told: Told) -> str:
+    rows = []
+    for when, one in zip(("before its trial", "after it"), told.judged, strict=True):
+        cells = [f"{one.num_rows:,}", f"{one.effective:,.0f}"]
+        cells += [f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (one.own, one.served)]
+        cells += [f"{one.lead.value:+.3f} ({one.lead.low:+.3f} to {one.lead.high:+.3f})"]
+        rows.append((when, [*cells, "refused" if one.refusals else "told"]))
+    heads = ["decisions", "worth", "second policy", "first policy", "lead", ""]
+    ended = "promoted" if told.goes_on else "kept back, and the first policy went on"
+    note = (
+        "Profit a decision, by the log of what was done (doubly robust, 95 % intervals), on "
+        f"shoppers that the judged policy did not learn from. The second policy was {ended}. "
+        "The experiment said:"
+    )
     lines = [line.strip() for line in told.verdict.splitlines() if line.strip()]
-    return listing(lines)
-
-
-def _story(told: Told) -> str:
-    user = _somebody(told.shop)
-    own = [one for one in told.shop.decided if one.user == user]
-    note = f"{user}, in truth a {own[0].kind}; what the endpoint said is in bold."
-    rows = sorted(_moments(told, user, own))
-    return f'<p class="note">{escape(note)}</p>' + _table(
-        ["when", "what", "why, or what it was"], [(when, cells) for when, *cells in rows], left=True
-    )
-
-
-def _somebody(shop: Shop) -> str:
-    """Of those who were acted on and bought after it, the one with most to tell."""
-    acted = {one.decision_id: one.user for one in shop.decided if one.action != ACTIONS[0]}
-    events = pl.concat(shop.events)
-    answered = events.filter(pl.col("kind") == "purchase", pl.col("decision_id").is_in(list(acted)))
-    pool = (
-        answered
-        if answered.height
-        else events.filter(pl.col("user_id").is_in(list(acted.values())))
-    )
-    pool = pool if pool.height else events
-    told = {one.user for one in shop.decided}
-    counts = pool.filter(pl.col("user_id").is_in(list(told))).group_by("user_id").len()
-    return str(counts.sort("len", "user_id", descending=[True, False])["user_id"][0])
-
-
-def _moments(told: Told, user: str, own: list[Decided]) -> Iterator[tuple[str, str, str]]:
-    start = told.shop.world.start_at + told.shop.first_day * DAY
-    for one in own:
-        at = iso(start + one.day * DAY + 4 * 3_600_000_000)[:16].replace("T", " ")
-        yield at, f"<b>{escape(one.action)}</b>", escape(one.reason)
-    events = pl.concat(told.shop.events).filter(user_id=user)
-    for row in events.filter(pl.col("kind").is_in(TOLD_KINDS)).iter_rows(named=True):
-        if row["kind"] != "treatment":
-            at = iso(row["event_at"])[:16].replace("T", " ")
-            price = "" if row["price_micros"] is None else f" for {row['price_micros'] / 1e6:.2f}"
-            yield at, escape(row["kind"]), escape(f"{row['text'] or ''}{price}")
+    first = next(n for n, line in enumerate(lines) if line.startswith("Exposed:"))
+    lines = [line for line in lines[first:] if not line.startswith("page:")]
+    return table(["", *heads], rows) + f'<p class="note">{note}</p>' + listing(lines)
 
 
 def _chapters(axes: Axes, told: Told) -> None:
@@ -206,16 +201,3 @@ def _chapters(axes: Axes, told: Told) -> None:
 def _true(rows: Sequence[Decided]) -> np.ndarray:
     """True gain (n,) of what was done."""
     return np.array([one.gains[ACTIONS.index(one.action)] for one in rows] or [0.0])
-
-
-def _table(
-    heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], left: bool = False
-) -> str:
-    style = ' style="text-align:left;white-space:normal"' if left else ""
-    head = "".join(f"<th{style}>{escape(name)}</th>" for name in heads)
-    body = "".join(
-        f"<tr><th>{escape(name)}</th>{''.join(f'<td{style}>{cell}</td>' for cell in cells)}</tr>"
-        for name, cells in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll">{table}</div>'

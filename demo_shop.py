@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,16 +20,18 @@ import polars as pl
 
 from feature_repo.settings import DAY, SECOND, SystemClock, iso
 from feature_repo.world import World
-from feature_repo.world.shoppers import ACTIONS, EFFECT_DAYS
+from feature_repo.world.shoppers import EFFECT_DAYS
 from training.policies import Budgeted, Context
 
 VALUE, DISCOUNT = 10.0, 2.5
 """What an order is worth, and what a coupon takes off it, in the shop's currency."""
-RESERVED = {"coupon": 2.5, "reminder": 0.5}
+ACTIONS = ("nothing", "coupon")
+RESERVED = {"coupon": 2.5}
 """What an action takes from the day's budget."""
 SENDING = 0.1
-WEEK, CLIENTS, BATCH = 7, 6, 400
-DECIDES_AT, ENDS_AT = 4 * 3_600 * SECOND, DAY - 60 * SECOND
+WEEK, CLIENTS, BATCH, GROUPS = 7, 6, 400, 8
+HOUR, ACTIVE_DAYS = 3_600 * SECOND, 120
+DECIDES_AT, ENDS_AT = 4 * HOUR, DAY - 60 * SECOND
 NAMED = [f"purchase_7d@{action}" for action in ACTIONS]
 
 
@@ -55,16 +57,21 @@ class Books:
 
     profit: list[float] = field(default_factory=list)
     spent: list[float] = field(default_factory=list)
+    budgets: list[float] = field(default_factory=list)
+    """What might have been spent."""
     coupons: dict[str, int] = field(default_factory=dict)
     """Shopper to the day from which a coupon no longer works."""
 
-    def write(self, day: int, events: pl.DataFrame, actions: Mapping[str, str]) -> None:
+    def write(
+        self, day: int, events: pl.DataFrame, actions: Mapping[str, str], budget: float
+    ) -> None:
         """Book a day: orders, less what coupons take off and what sending costs."""
         self.coupons |= {u: day + EFFECT_DAYS for u, a in actions.items() if a == "coupon"}
         ordered = events.filter(kind="purchase")["user_id"].unique()
         earned = sum(VALUE - DISCOUNT * (self.coupons.get(user, 0) > day) for user in ordered)
         self.profit.append(earned - SENDING * len(actions))
         self.spent.append(sum(RESERVED[action] for action in actions.values()))
+        self.budgets.append(budget)
 
 
 @dataclass
@@ -72,44 +79,47 @@ class Twin:
     """The same people, acted on by the budgeted policy that is told true chances, or left alone."""
 
     world: World
-    budget: float
     knows: bool
     books: Books = field(default_factory=Books)
     gains: list[float] = field(default_factory=list)
     """True gain of each day's decisions."""
 
-    def live(self, asked: list[str]) -> None:
+    def live(self, asked: list[str], budget: float) -> None:
         """One day."""
         day, actions = self.world.day, {}
         if self.knows and asked:
             chances = true_chances(self.world, asked)
-            chosen = choose(chances, self.budget)
+            chosen = choose(chances, budget)
             gained = gains(chances)
             self.gains.append(float(gained[np.arange(len(asked)), chosen].sum()))
             actions = {u: ACTIONS[a] for u, a in zip(asked, chosen, strict=True) if a}
-        self.books.write(day, self.world.step(actions), actions)
+        self.books.write(day, self.world.step(actions), actions, budget)
 
 
 class Shop:
     """Customers, the endpoint that decides about them, and the twins."""
 
-    def __init__(self, world: World, customers: Iterable[str], budget: float) -> None:
+    def __init__(self, world: World, past: pl.DataFrame, budget: float) -> None:
         world.paired = True
-        self.world, self.customers = world, set(customers)
-        self.first_day, self.books = world.day, Books()
+        self.world, self.customers = world, {}
+        self._note_orders(past)
+        self.first_day, self.books, self.budget = world.day, Books(), budget
         self.twins = {
-            "nothing": Twin(copy.deepcopy(world), budget, knows=False),
-            "oracle": Twin(copy.deepcopy(world), budget, knows=True),
+            "nothing": Twin(copy.deepcopy(world), knows=False),
+            "oracle": Twin(copy.deepcopy(world), knows=True),
         }
+        self.serves = "first"
+        """The policy of those in no experiment."""
         self.decided: list[Decided] = []
         self.events: list[pl.DataFrame] = []
         self.num_events = 0
 
     def live(self, address: str, clock: SystemClock) -> None:
         """One day, from the morning's decisions to the evening's events."""
-        day, asked = self.world.day, self.asked()
-        clock.move_to(self.world.now + DECIDES_AT)
-        answers = decide(address, asked)
+        day, asked, answers = self.world.day, self.asked(), []
+        for number, group in enumerate(np.array_split(np.array(asked), GROUPS)):
+            clock.move_to(self.world.now + DECIDES_AT + number * HOUR // GROUPS)
+            answers += decide(address, group.tolist())
         self._keep(asked, answers)
         actions = {
             user: answer["action"]
@@ -120,16 +130,25 @@ class Shop:
         clock.move_to(self.world.now + ENDS_AT)
         events = self.world.step(actions, ids)
         send(address, events)
-        self.books.write(day, events, actions)
+        self.books.write(day, events, actions, self.budget)
         self.events.append(events)
         self.num_events += events.height
         for twin in self.twins.values():
-            twin.live(asked)
-        self.customers |= set(events.filter(kind="purchase")["user_id"])
+            twin.live(asked, self.budget)
+        self._note_orders(events)
 
     def asked(self) -> list[str]:
-        """Whose day it is: each customer once a week."""
-        return sorted(u for u in self.customers if int(u[-5:]) % WEEK == self.world.day % WEEK)
+        """Whose day it is, in any order: each customer of the last months once a week."""
+        day = self.world.day
+        since = self.world.now - ACTIVE_DAYS * DAY
+        active = (user for user, at in self.customers.items() if at >= since)
+        own = sorted(user for user in active if int(user[-5:]) % WEEK == day % WEEK)
+        return np.random.default_rng([self.world.seed, day]).permutation(own).tolist()
+
+    def _note_orders(self, events: pl.DataFrame) -> None:
+        """Who is a customer, and when each ordered last."""
+        orders = events.filter(kind="purchase").group_by("user_id").agg(pl.col("event_at").max())
+        self.customers.update(dict(orders.iter_rows()))
 
     def _keep(self, asked: list[str], answers: list[dict[str, Any]]) -> None:
         true, kinds = gains(true_chances(self.world, asked)), self.world.truth.uplift_class
@@ -138,7 +157,7 @@ class Shop:
                 day=self.world.day - self.first_day,
                 user=user,
                 kind=str(kinds[int(user[-5:])]),
-                policy=str(answer["policy"]),
+                policy=", ".join(answer["arms"].values()) or self.serves,
                 action=answer["action"],
                 reason=answer["reason"],
                 decision_id=answer["decision_id"],
@@ -154,18 +173,13 @@ def decide(address: str, users: list[str]) -> list[dict[str, Any]]:
     def some(part: list[str]) -> list[dict[str, Any]]:
         with httpx.Client(base_url=address, timeout=60) as client:
             said = [client.post("/decide", json={"user_id": user}) for user in part]
-        return [_named(answer.raise_for_status().json()) for answer in said]
+        return [answer.raise_for_status().json() for answer in said]
 
     parts = [users[place::CLIENTS] for place in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
         found = list(pool.map(some, parts))
     by_user = {one["user_id"]: one for part in found for one in part}
     return [by_user[user] for user in users]
-
-
-def _named(answer: dict[str, Any]) -> dict[str, Any]:
-    """`answer` with the arm that decided, where an experiment runs."""
-    return answer | {"policy": ", ".join(answer["arms"].values()) or answer["policy_version"]}
 
 
 def send(address: str, events: pl.DataFrame) -> None:
@@ -213,6 +227,7 @@ def choose(chances: np.ndarray, budget: float) -> np.ndarray:
 
 
 ORACLE = Budgeted(
+    actions=ACTIONS,
     value=VALUE,
     costs=dict.fromkeys(RESERVED, SENDING),
     discounts={"coupon": DISCOUNT},

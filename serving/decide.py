@@ -9,6 +9,7 @@ Next: ``routes/decide.py``.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,8 +59,12 @@ def decide(
     obstacles = {one: obstacle(one, limits, campaign, told) for one in policy.actions[1:]}
     blocked = {action: why for action, why in obstacles.items() if why}
     allowed = np.array([[action not in blocked for action in policy.actions]])
-    columns = {head: np.array([probability]) for head, probability in scores.items()}
-    row = policy.probabilities(columns, Context(allowed=allowed))[0]
+    columns = {name: np.array([number]) for name, number in _numbers(told).items()}
+    left = (limits.daily_budget_micros - limits.spent_micros) / MICROS
+    context = Context(
+        allowed=allowed, budgets_left={campaign.campaign_id: left}, asked_at=limits.now
+    )
+    row = policy.probabilities(columns, context)[0]
     assert abs(row.sum() - 1.0) < 1e-6, f"probabilities of a policy sum to 1: {row}"
     assert not row[~allowed[0]].any(), f"a policy leaves blocked actions alone: {row}"
     probabilities = dict(zip(policy.actions, map(float, row), strict=True))
@@ -83,6 +88,15 @@ def generator(decision_id: str) -> np.random.Generator:
     """The randomness of one decision: its id decides it, so anyone can draw again."""
     digest = hashlib.sha256(decision_id.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _numbers(told: Mapping[str, Any]) -> dict[str, float]:
+    """Features and scores that are numbers, for the policies that read them; unknown is NaN."""
+    return {
+        name: math.nan if value is None else float(value)
+        for name, value in told.items()
+        if value is None or isinstance(value, int | float)
+    }
 
 
 def _draw(probabilities: Mapping[str, float], rng: np.random.Generator) -> str:

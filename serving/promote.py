@@ -21,7 +21,7 @@ from feature_repo.warehouse import Warehouse
 from serving.predictor import TextCache
 from serving.settings import Promotion
 from training.bundle import MANIFEST, Bundle
-from training.policies import Threshold
+from training.policies import Policy, Threshold
 from training.track import find_run
 
 REMINDER_SHARE = 0.7
@@ -53,9 +53,9 @@ def promote(
         raise ValueError(f"{model.folder} is a bundle of kind {model.kind!r}; promote a model")
     TextCache(settings.home / "cache" / "text", model).seed(model.folder.parent / "data")
     with tempfile.TemporaryDirectory() as folder:
-        policy_tag = _store(save_policy(Path(folder), threshold_of(model, policy or {}), now))
+        policy_tag = store(save_policy(Path(folder), threshold_of(model, policy or {}), now))
     promotion = Promotion(
-        model=_store(model),
+        model=store(model),
         policy=policy_tag,
         promoted_at=iso(now),
         source=str(model.folder),
@@ -107,7 +107,7 @@ def threshold_of(model: Bundle, changes: Mapping[str, float]) -> Threshold:
         raise ValueError(f"unknown setting in {dict(changes)}; the policy has {names}") from error
 
 
-def save_policy(folder: Path, policy: Threshold, now: int) -> Bundle:
+def save_policy(folder: Path, policy: Policy, now: int) -> Bundle:
     """`policy` as a bundle in `folder`."""
     return Bundle.save(
         folder,
@@ -116,7 +116,7 @@ def save_policy(folder: Path, policy: Threshold, now: int) -> Bundle:
         created_at=now,
         content={"policy": policy.name, "settings": policy.to_dict()},
         weights={},
-        card=f"# Policy {policy.name}\n\n{policy}\n\n{Threshold.__doc__}",
+        card=f"# Policy {policy.name}\n\n{policy}\n\n{type(policy).__doc__}",
     )
 
 
@@ -138,7 +138,7 @@ def keep_campaign(settings: Settings, campaign_id: str, changes: Mapping[str, An
     return campaign
 
 
-def _store(bundle: Bundle) -> str:
+def store(bundle: Bundle) -> str:
     """Put `bundle` into BentoML's model store unless it is there; its tag."""
     tag = f"nudge-{bundle.kind}:{bundle.version}"
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from feature_repo.ledger import Campaign, LimitState
 from feature_repo.settings import DAY
 from serving import explain
 from serving.decide import decide, generator, leave_alone
-from training.policies import Threshold
+from training.policies import Budgeted, Effects, Threshold
 
 POLICY = Threshold(coupon_threshold=0.6, reminder_threshold=0.4, epsilon=0.1)
 CAMPAIGN = Campaign(
@@ -209,3 +210,30 @@ def test_the_generator_differs_from_decision_to_decision():
     draws = {float(generator(f"d{n}").random()) for n in range(100)}
     assert len(draws) == 100
     assert isinstance(generator("x"), np.random.Generator)
+
+
+def test_a_policy_is_told_features_the_rest_of_the_budget_and_the_moment():
+    """Effects of a feature decide, and the less is left of the day, the dearer a coupon."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(400, 1))
+    pseudo = np.column_stack([np.full(400, 0.2), np.full(400, 0.2), 0.2 + 0.3 * values[:, 0]])
+    policy = Budgeted(
+        effects=Effects.fit(("num_orders",), values, pseudo, ridge=0.001, width=0),
+        draws={"c": {"coupon": 4.0}},
+        epsilon=0.0,
+    ).fit({"num_orders": values[:, 0]}, np.full(400, DAY // 2))
+
+    def probability(features, spent):
+        state = LimitState(
+            spent_micros=spent, daily_budget_micros=4_000_000_000, actions_by_user=0,
+            last_action_at=None, now=DAY // 2,
+        )  # fmt: skip
+        campaign = replace(CAMPAIGN, daily_budget_micros=4_000_000_000)
+        told = {"num_orders": features, "history_item_id": ["a"]}
+        return decide({}, state, policy, campaign, generator("d"), told).probabilities["coupon"]
+
+    assert probability(2.0, 0) == 1.0
+    assert probability(-1.0, 0) == 0.0
+    assert probability(None, 0) == 0.0  # unknown counts as the mean, which a coupon does not move
+    assert probability(0.5, 0) == 1.0
+    assert probability(0.5, 3_990_000_000) == 0.0

@@ -26,6 +26,8 @@ from training.policies.fitted_q import Transitions
 from training.policies.policy import Policy, allowed_actions
 
 EPSILON = 0.02
+LEAST_CHANCE = 0.05
+"""Rarer actions count as if they had this chance: a weight of 20 at most."""
 NAMED = tuple(f"purchase_7d@{action}" for action in ACTIONS)
 BUDGETED = Budgeted(
     epsilon=EPSILON,
@@ -145,7 +147,6 @@ class Uplift(Player):
     """The budgeted policy with effects learnt from the log: doubly robust, a small table."""
 
     policy: Budgeted = BUDGETED
-    width: int = 16
     again: bool = True
     """Whether it learns anew each week, or once."""
 
@@ -155,11 +156,13 @@ class Uplift(Player):
     def learn(self, log: list[Asked]) -> None:
         if self.policy.effects is None or self.again:
             columns = (joined(log, name) for name in ("inputs", "action", "outcome", "propensity"))
-            told, rng = Log(*columns, ACTIONS), np.random.default_rng(0)
+            x, action, outcome, chance = columns
+            told = Log(x, action, outcome, np.maximum(chance, LEAST_CHANCE), ACTIONS)
+            rng = np.random.default_rng(0)
             users = joined(log, "user")
             means = crossfit.cross_fit(told, straight, rng, 2, users)
             pseudo = pseudo_outcomes(told, means)
-            effects = Effects.fit(INPUTS, told.features, pseudo, width=self.width)
+            effects = Effects.fit(INPUTS, told.features, pseudo, width=0)
             self.policy = replace(self.policy, effects=effects)
         last = log[-7:]
         self.policy = self.policy.fit(by_name(joined(last, "inputs"), INPUTS), moments(last))
