@@ -80,8 +80,8 @@ def save(folder: Path, splits: dict[str, list[dict]], maker: Maker, meta: dict) 
         [np.stack([maker.sold(7 * week, days) for days in (30, 90)], axis=1) for week in weeks]
     )
     ever = np.stack([maker.sold(7 * week, 10_000) for week in weeks]) > 0
-    user = Normaliser.fit(USER_NAMES, np.array([row["scalars"] for row in splits["train"]]))
-    item = Normaliser.fit(ITEM_NAMES, sold.reshape(-1, 2))
+    user = Normaliser.fit(USER_NAMES, np.array([row["scalars"] for row in splits["train"]]).T)
+    item = Normaliser.fit(ITEM_NAMES, sold.reshape(-1, 2).T)
     spec = EncodeSpec(
         vocabulary=tuple(f"item-{i}" for i in range(1, maker.num_items + 1)),
         user=user,

@@ -158,7 +158,7 @@ VALUES = arrays.arrays(
 
 @given(VALUES)
 def test_a_fitted_normaliser_centres_what_is_known_and_flags_what_is_not(values):
-    normaliser = Normaliser.fit(("a", "b", "c"), values)
+    normaliser = Normaliser.fit(("a", "b", "c"), values.T)
     found = normaliser.apply(values)
     assert np.isfinite(found).all()
     assert (np.abs(found[:, :3]) <= CLIP).all()
@@ -184,7 +184,7 @@ def test_encoding_one_shopper_with_a_full_history_takes_less_than_a_millisecond(
     frame = users(((1.0, 2.0), behaviours)).with_columns(pl.lit(1.0).alias(n) for n in names)
     spec = EncodeSpec(
         vocabulary=SPEC.vocabulary,
-        user=Normaliser.fit(names, rng.normal(size=(9, 42))),
+        user=Normaliser.fit(names, rng.normal(size=(42, 9))),
         item=SPEC.item,
         history_length=200,
     )

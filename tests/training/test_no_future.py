@@ -69,26 +69,27 @@ class TestLabels:
         truth, honest = self.cases()
         values = np.stack([honest, sign * truth + 0.1 * honest], axis=1)
         with pytest.raises(FutureLeak, match="'num_next' alone tells 'leave_90d'"):
-            check_labels(values, ["noise", "num_next"], truth[:, None], ["leave_90d"])
+            check_labels(values.T, ["noise", "num_next"], truth[:, None], ["leave_90d"])
 
     def test_a_feature_that_is_missing_exactly_where_nobody_returns_is_refused(self):
         truth, honest = self.cases()
         values = np.where(truth == 1, np.nan, honest)[:, None]
         with pytest.raises(FutureLeak):
-            check_labels(values, ["days_to_next"], truth[:, None], ["leave_90d"])
+            check_labels(values.T, ["days_to_next"], truth[:, None], ["leave_90d"])
 
     def test_a_good_feature_is_no_leak_and_neither_are_a_few_cases(self):
         truth, honest = self.cases()
-        check_labels(honest[:, None], ["honest"], truth[:, None], ["leave_90d"])
+        check_labels([honest], ["honest"], truth[:, None], ["leave_90d"])
         few = truth[: MIN_CASES // 2, None]
-        check_labels(few, ["chance"], few, ["leave_90d"])
+        check_labels(few.T, ["chance"], few, ["leave_90d"])
 
     def test_rows_that_a_head_does_not_ask_about_do_not_count(self):
         truth, _ = self.cases()
         values = np.concatenate([truth, 1 - truth, 1 - truth])[:, None]
         unasked = np.full(2 * len(truth), np.nan, np.float32)
+        labels = np.concatenate([truth, unasked])[:, None]
         with pytest.raises(FutureLeak):
-            check_labels(values, ["num_next"], np.concatenate([truth, unasked])[:, None], ["head"])
+            check_labels(values.T, ["num_next"], labels, ["head"])
 
 
 def real_rows(spine, service, settings):

@@ -10,6 +10,7 @@ from feature_repo.events import EVENT_SCHEMA, KIND_CODES, known_at
 from feature_repo.ingest import ingest
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
+from training.datasets import spool
 from training.datasets.batches import Dataset
 from training.datasets.rows import Reads, build
 from training.run import Calendar, ModelConfig, Run
@@ -198,6 +199,23 @@ def test_an_equal_dataset_is_made_once(events, settings):
     ]
     assert len({first, *changed}) == 3
     assert not list(first.parent.glob("*.partial"))
+
+
+def test_a_dataset_made_of_many_small_chunks_is_the_same(events, settings, dataset, monkeypatch):
+    monkeypatch.setattr(spool, "CHUNK_ROWS", 7)
+    store = SlowStore(events)
+    folder = build(RUN, CALENDAR, TASKS, settings, store.reads(version="chunked"))
+    assert store.asked.count("shopper") > 20
+    names = {path.relative_to(folder) for path in folder.rglob("*.npy")}
+    assert names == {path.relative_to(dataset.folder) for path in dataset.folder.rglob("*.npy")}
+    for name in names:
+        ours, theirs = np.load(folder / name), np.load(dataset.folder / name)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs, err_msg=str(name))
+    own = {"fingerprint": "", "lineage": {}}
+    assert Dataset(folder).meta | own == dataset.meta | own
+    assert Dataset(folder).texts == dataset.texts
+    assert not (folder / "spool").exists()
 
 
 def test_a_refit_learns_from_everything_that_closed_before_the_test(events, settings, dataset):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from training.datasets.encode import EncodeSpec, encode_items, scalars
+from training.datasets.encode import EncodeSpec, encode_items
 from training.datasets.histories import Ints
 from training.datasets.normalise import Floats, Normaliser
+from training.datasets.spool import Spool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,19 +57,23 @@ def item_spine(ids: Sequence[str], weeks: Sequence[int]) -> pl.DataFrame:
     )
 
 
-def fit_items(frame: pl.DataFrame, names: Sequence[str], before: int) -> Normaliser:
-    """Normaliser of the item scalars `names`, from weeks that began before `before` alone."""
-    moment = pl.col("event_timestamp").cast(pl.Int64)
-    values = scalars(frame.filter(moment < before), names)
-    return Normaliser.fit(names, values[~np.isnan(values).all(axis=1)])
+def fit_items(spool: Spool, before: int) -> Normaliser:
+    """Normaliser of the item scalars, from weeks that began before `before` alone."""
+    old = (spool.rows["event_timestamp"].cast(pl.Int64) < before).to_numpy()
+    return Normaliser.fit(spool.scalars, (spool.column(name)[old] for name in spool.scalars))
 
 
-def items_by_week(frame: pl.DataFrame, ids: Sequence[str], spec: EncodeSpec) -> ItemsByWeek:
-    """The catalogue from the features `frame` of ``item_spine(ids, weeks)``."""
-    arrays = encode_items(frame, spec)
-    texts = tuple(sorted({*arrays.text} - {""})) or ("",)
-    row = {"": -1} | {text: number for number, text in enumerate(texts) if text}
-    text = np.array([row[text] for text in arrays.text], dtype=np.int32)
+def items_by_week(spool: Spool, ids: Sequence[str], spec: EncodeSpec) -> ItemsByWeek:
+    """The catalogue from the features of ``item_spine(ids, weeks)``."""
+    number = {"": -1}  # of each text, in the order of its first appearance
+    exists, values, text = [], [], []
+    for _, frame in spool.chunks():
+        arrays = encode_items(frame, spec)
+        exists.append(arrays.exists_I)
+        values.append(arrays.scalars_IS)
+        row = [number.setdefault(text, len(number) - 1) for text in arrays.text]
+        text.append(np.array(row, dtype=np.int32))
+    texts, row_of = _sorted(number)
     nobody = spec.item.apply(np.full((1, len(spec.item.names)), np.nan))[0]
 
     def by_week(values: NDArray, at_zero: object) -> NDArray:
@@ -80,8 +85,16 @@ def items_by_week(frame: pl.DataFrame, ids: Sequence[str], spec: EncodeSpec) -> 
 
     return ItemsByWeek(
         ids=("", *ids),
-        exists=by_week(arrays.exists_I, False),
-        scalars=by_week(arrays.scalars_IS, nobody),
-        text=by_week(text, -1),
+        exists=by_week(np.concatenate(exists), False),
+        scalars=by_week(np.concatenate(values), nobody),
+        text=by_week(row_of[np.concatenate(text)], -1),
         texts=texts,
     )
+
+
+def _sorted(number: Mapping[str, int]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The texts in order, and the place there of each text number; -1 stays -1."""
+    texts = sorted(text for text in number if text)
+    place = np.full(len(number), -1, dtype=np.int32)  # its last entry is that of number -1
+    place[[number[text] for text in texts]] = np.arange(len(texts))
+    return tuple(texts) or ("",), place

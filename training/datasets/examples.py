@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training.datasets.growing import Growing
 from training.datasets.histories import Histories, Ints
 from training.datasets.normalise import Floats
 
@@ -45,9 +46,8 @@ class Examples:
 
     def save(self, folder: Path) -> None:
         """Write one file for each field into `folder`."""
-        folder.mkdir(parents=True)
-        for name, values in _flat(self).items():
-            np.save(folder / f"{name}.npy", values)
+        with ExamplesWriter(folder) as writer:
+            writer.append(self)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -70,6 +70,34 @@ class Examples:
         first = np.cumsum(lengths) - lengths
         places = np.arange(len(row)) - first[row] + starts[row]
         return np.asarray(self.target[places]), row
+
+
+class ExamplesWriter:
+    """Writes examples part by part: the files are those of all parts together."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self._files: dict[str, Growing] = {}
+        self._ends: dict[str, int] = {}
+
+    def append(self, examples: Examples) -> None:
+        """Write `examples` behind those of before."""
+        for name, values in _flat(examples).items():
+            if name not in self._files:
+                self._files[name] = Growing(self._folder / f"{name}.npy")
+            elif name.endswith("offsets"):  # the first entry is the last one of before
+                values = values[1:] + self._ends[name]
+            self._files[name].append(values)
+            if name.endswith("offsets") and len(values):
+                self._ends[name] = int(values[-1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in self._files.values():
+            file.close()
 
 
 def _flat(examples: Examples) -> dict[str, NDArray]:

@@ -10,7 +10,7 @@ Next: ``rows.py``.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -49,28 +49,31 @@ def check_times(frame: pl.DataFrame, key: str) -> None:
 
 
 def check_labels(
-    values: NDArray[np.float64],
+    columns: Iterable[NDArray[np.float64]],
     names: Sequence[str],
     labels: NDArray[np.float32],
     heads: Sequence[str],
 ) -> None:
-    """Check that no column of `values` ``(n, names)`` tells a column of `labels` ``(n, heads)``.
+    """Check that none of the `columns` of all `names` tells a column of `labels` ``(n, heads)``.
 
-    A label with fewer than 50 cases of either kind is not looked at: chance separates a few.
+    Columns are looked at one after the other. A label with fewer than 50 cases of either kind is
+    not looked at: chance separates a few.
 
     Raises
     ------
     FutureLeak
         When the area under the ROC curve of one feature alone is above 0.99, or below 0.01.
     """
-    filled = np.nan_to_num(values, nan=-1e18)
+    told = {}
     for head, truth in zip(heads, labels.T, strict=True):
         asked = ~np.isnan(truth)
         cases = truth[asked]
-        if min(cases.sum(), len(cases) - cases.sum()) < MIN_CASES:
-            continue
-        for name, column in zip(names, filled.T, strict=True):
-            area = auc(column[asked], cases)
+        if min(cases.sum(), len(cases) - cases.sum()) >= MIN_CASES:
+            told[head] = (asked, cases)
+    for name, column in zip(names, columns, strict=True):
+        filled = np.nan_to_num(column, nan=-1e18)
+        for head, (asked, cases) in told.items():
+            area = auc(filled[asked], cases)
             if max(area, 1 - area) > MAX_AUC:
                 raise FutureLeak(
                     f"feature {name!r} alone tells {head!r} with an AUC of {area:.4f}; no honest "

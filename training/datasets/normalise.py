@@ -5,7 +5,7 @@ Fitted on training rows only; the numbers travel in the bundle. Next: ``encode.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,17 +31,18 @@ class Normaliser:
     deviations: tuple[float, ...]
 
     @classmethod
-    def fit(cls, names: Sequence[str], values: NDArray[np.float64]) -> Self:
-        """Fit on `values` ``(n, names)``, NaN for unknown; a constant column keeps deviation 1."""
-        logs = _signed_log(values)
-        known = ~np.isnan(logs)
-        num = np.maximum(known.sum(axis=0), 1)
-        means = np.where(known, logs, 0.0).sum(axis=0) / num
-        squares = np.where(known, (logs - means) ** 2, 0.0).sum(axis=0) / num
-        deviations = np.where(squares > 1e-12, np.sqrt(squares), 1.0)
-        return cls(
-            names=tuple(names), means=tuple(means.tolist()), deviations=tuple(deviations.tolist())
-        )
+    def fit(cls, names: Sequence[str], columns: Iterable[NDArray[np.float64]]) -> Self:
+        """Fit on the `columns` of all `names`, which are looked at one after the other.
+
+        NaN stands for unknown; a constant column keeps deviation 1.
+        """
+        means, deviations = [], []
+        for column in columns:
+            logs = _signed_log(column[~np.isnan(column)])
+            means.append(float(logs.mean()) if len(logs) else 0.0)
+            square = float(((logs - means[-1]) ** 2).mean()) if len(logs) else 0.0
+            deviations.append(square**0.5 if square > 1e-12 else 1.0)
+        return cls(names=tuple(names), means=tuple(means), deviations=tuple(deviations))
 
     def apply(self, values: NDArray[np.float64]) -> Floats:
         """Normalised values and flags ``(n, 2 names)`` of `values` ``(n, names)``."""

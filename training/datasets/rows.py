@@ -2,8 +2,10 @@
 
 The tasks say whom to ask about and when (``spine.py``); the feature store answers as of those
 moments; ``guard.py`` refuses answers that know the future; ``encode.py`` makes arrays of them, with
-a vocabulary and normalisers fitted on training rows. The folder is named by a fingerprint of all it
-was made from, and made once; who needs it meanwhile waits for it. Next: ``batches.py``.
+a vocabulary and normalisers fitted on training rows. All of it goes by chunks of rows
+(``spool.py``), so that memory holds no more than one of them. The folder is named by a fingerprint
+of all it was made from, and made once; who needs it meanwhile waits for it. Next: ``spool.py``,
+then ``batches.py``.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,18 +27,24 @@ from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 from training.datasets import spine
 from training.datasets.catalogue import fit_items, item_spine, items_by_week
-from training.datasets.encode import EncodeSpec, scalars
+from training.datasets.encode import EncodeSpec
 from training.datasets.guard import check_labels, check_times
 from training.datasets.lineage import Run, lineage, sizes
 from training.datasets.normalise import Normaliser
-from training.datasets.split import encode_split, label_array
+from training.datasets.split import label_array, write_split
+from training.datasets.spool import Ask, Spool
 from training.datasets.texts import Encode, encoder_of, text_vectors
 from training.folders import alone
 
 BUILD_LIMIT_S = 6 * 3600.0
 """How long one process waits for another that builds the same dataset."""
-Ask = Callable[[pl.DataFrame, str], pl.DataFrame]
-"""Rows with a key and ``event_timestamp``, and a service, to checked features."""
+
+
+class Asks(NamedTuple):
+    """The feature store as building asks it."""
+
+    users: Ask
+    items: Ask
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +115,7 @@ def _make(
 ) -> dict[str, Any]:
     """Fill `folder`; what ``meta.json`` says of it."""
 
-    def ask(rows: pl.DataFrame, service: str) -> pl.DataFrame:
+    def ask(service: str, rows: pl.DataFrame) -> pl.DataFrame:
         key = "user_id" if "user_id" in rows.columns else "item_id"
         frame = reads.point_in_time(rows.select(key, "event_timestamp"), service, settings)
         check_times(frame, key)
@@ -114,7 +123,9 @@ def _make(
 
     events = warehouse.events(known_before=calendar.window("test")[1])
     spines = {split: spine.build(tasks, events, calendar, split) for split in spine.SPLITS}
-    meta = _write(folder, run, calendar, tasks, spines, _item_ids(events), ask)
+    asks = Asks(partial(_users, partial(ask, run.service)), partial(ask, run.item_service))
+    meta = _write(folder, run, calendar, tasks, spines, _item_ids(events), asks)
+    shutil.rmtree(folder / "spool")
     return meta | _write_texts(folder, run, settings, reads)
 
 
@@ -130,7 +141,7 @@ def _write(
     tasks: Mapping[str, spine.Asks],
     spines: Mapping[spine.Split, pl.DataFrame],
     item_ids: Sequence[str],
-    ask: Ask,
+    ask: Asks,
 ) -> dict[str, Any]:
     """Ask for users and items, encode and save them; what ``meta.json`` says of it."""
     if spines["train"].is_empty():
@@ -140,32 +151,34 @@ def _write(
         )
     heads = [head for task in tasks.values() for head in task.heads]
     weeks = sorted({week for rows in spines.values() for week in rows["week_at"]})
-    train = _users(spines["train"], run.service, ask)
-    vocabulary = _vocabulary(spines["train"], train, run.model.max_history)
+    train = Spool(folder / "spool" / "train", spines["train"], ask.users)
+    vocabulary = _vocabulary(train, run.model.max_history)
     ids = [*vocabulary, *sorted(set(item_ids) - set(vocabulary))]
-    item_frame = ask(item_spine(ids, weeks), run.item_service)
-    spec = _fit(vocabulary, train, item_frame, run, calendar)
-    check_labels(
-        scalars(train, spec.user.names), spec.user.names, label_array(spines["train"], heads), heads
+    catalogue = Spool(folder / "spool" / "items", item_spine(ids, weeks), ask.items)
+    spec = EncodeSpec(
+        vocabulary=tuple(vocabulary),
+        user=Normaliser.fit(train.scalars, map(train.column, train.scalars)),
+        item=fit_items(catalogue, before=calendar.window("train")[1]),
+        history_length=run.model.max_history,
     )
-    items = items_by_week(item_frame, ids, spec)
+    names = spec.user.names
+    check_labels(map(train.column, names), names, label_array(train.rows, heads), heads)
+    items = items_by_week(catalogue, ids, spec)
     items.save(folder)
     counts, dropped = {}, {}
     for split, rows in spines.items():
-        frame = train if split == "train" else _users(rows, run.service, ask, like=train)
-        examples, dropped[split] = encode_split(rows, frame, spec, items, weeks, heads)
-        examples.save(folder / split)
-        counts[split] = len(examples)
+        asked = train
+        if split != "train":
+            asked = Spool(folder / "spool" / split, rows, ask.users, like=train)
+        found = write_split(folder / split, asked, spec, items, weeks, heads)
+        counts[split] = found.pop("written")
+        dropped[split] = found
     return sizes(run, calendar, tasks, spec, items, weeks) | {"counts": counts, "dropped": dropped}
 
 
-def _users(
-    rows: pl.DataFrame, service: str, ask: Ask, like: pl.DataFrame | None = None
-) -> pl.DataFrame:
-    """Features of the shoppers of `rows`; an empty frame `like` another when there are none."""
-    if rows.is_empty() and like is not None:
-        return like.clear()
-    frame = ask(rows, service)
+def _users(ask: Ask, rows: pl.DataFrame) -> pl.DataFrame:
+    """Features of the shoppers of `rows`, who all did something before."""
+    frame = ask(rows)
     num_blank = int((frame["history_at"].list.len().fill_null(0) == 0).sum())
     if num_blank:
         raise ValueError(
@@ -175,33 +188,12 @@ def _users(
     return frame
 
 
-def _vocabulary(rows: pl.DataFrame, frame: pl.DataFrame, length: int) -> list[str]:
+def _vocabulary(train: Spool, length: int) -> list[str]:
     """Items in the histories and targets of training rows."""
-    seen = frame["history_item"].list.tail(length).explode().drop_nulls().unique()
-    bought = rows["targets"].explode().drop_nulls().unique()
-    return sorted({*seen, *bought} - {""})
-
-
-def _fit(
-    vocabulary: Sequence[str],
-    train: pl.DataFrame,
-    items: pl.DataFrame,
-    run: Run,
-    calendar: spine.Calendar,
-) -> EncodeSpec:
-    """What encoding learns, from training rows and from weeks that began in training alone."""
-    names = _numbers(train)
-    return EncodeSpec(
-        vocabulary=tuple(vocabulary),
-        user=Normaliser.fit(names, scalars(train, names)),
-        item=fit_items(items, _numbers(items), before=calendar.window("train")[1]),
-        history_length=run.model.max_history,
-    )
-
-
-def _numbers(frame: pl.DataFrame) -> tuple[str, ...]:
-    """Names of the scalar features."""
-    return tuple(name for name, kind in frame.schema.items() if kind.is_numeric())
+    known = {*train.rows["targets"].explode().drop_nulls().unique()}
+    for _, frame in train.chunks():
+        known |= {*frame["history_item"].list.tail(length).explode().drop_nulls().unique()}
+    return sorted(known - {""})
 
 
 def _write_texts(folder: Path, run: Run, settings: Settings, reads: Reads) -> dict[str, Any]:

@@ -1,36 +1,63 @@
-"""One split's spine and features become its arrays. Next: ``examples.py``."""
+"""One split's spine and features become its files. Next: ``examples.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from training.datasets.catalogue import ItemsByWeek
 from training.datasets.encode import EncodeSpec, encode_histories, scalars
-from training.datasets.examples import Examples
+from training.datasets.examples import Examples, ExamplesWriter
 from training.datasets.histories import Histories, Ints
 from training.datasets.normalise import Floats
+from training.datasets.spool import Spool
 
 BLOCK = 4096
 """Rows whose item ids are Python objects at one time."""
 
 
-def encode_split(
+def write_split(
+    folder: Path,
+    spool: Spool,
+    spec: EncodeSpec,
+    items: ItemsByWeek,
+    weeks: Sequence[int],
+    heads: Sequence[str],
+) -> dict[str, int]:
+    """Write the examples of a split, chunk by chunk.
+
+    A target that did not exist when its week began cannot be scored: it is dropped, and an example
+    whose targets are all dropped with it. Returns how many ``targets`` and ``examples`` that were,
+    and how many examples were ``written``.
+    """
+    index = {item: number for number, item in enumerate(items.ids) if number}
+    longest = max(spool.rows["user_id"].str.len_chars().to_list(), default=1)
+    users = np.dtype(f"<U{longest}")
+    found = {"targets": 0, "examples": 0, "written": 0}
+    with ExamplesWriter(folder) as writer:
+        for rows, frame in spool.chunks():
+            examples = _encode(rows, frame, spec, items, weeks, heads, index, users)
+            writer.append(examples)
+            found["targets"] += int(rows["targets"].list.len().sum()) - len(examples.target)
+            found["examples"] += len(rows) - len(examples)
+            found["written"] += len(examples)
+    return found
+
+
+def _encode(
     rows: pl.DataFrame,
     frame: pl.DataFrame,
     spec: EncodeSpec,
     items: ItemsByWeek,
     weeks: Sequence[int],
     heads: Sequence[str],
-) -> tuple[Examples, dict[str, int]]:
-    """Arrays of the spine `rows` with the features `frame`, row by row the same examples.
-
-    A target that did not exist when its week began cannot be scored: it is dropped, and an example
-    whose targets are all dropped with it. Both numbers are returned.
-    """
-    index = {item: number for number, item in enumerate(items.ids) if number}
+    index: dict[str, int],
+    users: np.dtype,
+) -> Examples:
+    """The examples of one chunk, in the order of `rows`."""
     week = np.searchsorted(np.asarray(weeks), rows["week_at"].to_numpy())
     bought = rows["targets"].list.len().to_numpy().astype(np.int64)
     owner = np.repeat(np.arange(len(rows)), bought)
@@ -39,10 +66,10 @@ def encode_split(
     exists = items.existing(week[owner], target)
     num_left = np.bincount(owner[exists], minlength=len(rows))
     kept = np.flatnonzero((bought == 0) | (num_left > 0))
-    examples = Examples(
+    return Examples(
         task=rows["task"].to_numpy()[kept],
         week=week[kept],
-        user=np.array(rows["user_id"].to_list(), dtype=np.str_)[kept],
+        user=np.array(rows["user_id"].to_list(), dtype=users)[kept],
         asked_at=rows["asked_at"].to_numpy()[kept],
         weight=rows["weight"].to_numpy()[kept].astype(np.float32),
         scalars=spec.user.apply(scalars(frame, spec.user.names))[kept],
@@ -52,8 +79,6 @@ def encode_split(
         num_bought=bought[kept],
         history=_histories(frame, index, spec.history_length).take(kept),
     )
-    dropped = {"targets": int((~exists).sum()), "examples": len(rows) - len(kept)}
-    return examples, dropped
 
 
 def label_array(rows: pl.DataFrame, heads: Sequence[str]) -> Floats:
