@@ -71,7 +71,7 @@ $(READY): requirements.lock pyproject.toml Makefile
 	@echo "setting up $(VENV) with $(PYTHON)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
-	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) -r requirements.lock
+	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python $(FIND_LINKS) -r requirements.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python $(FIND_LINKS) --no-deps --editable .
 	@grep -q 'nudge: addresses' $(VENV)/bin/activate || printf '%s\n' '' '# nudge: addresses of this shop' \
 		'. "$$(dirname "$$VIRTUAL_ENV")/infra/environment.sh"' >> $(VENV)/bin/activate

@@ -71,7 +71,7 @@ def resume(folder: Path, settings: Settings, *, now: int, num_workers: int = 0) 
     run = Run.from_json((folder / "run.json").read_text())
     base = _base(run, settings.home)
     start = base.bundle.path("weights.safetensors") if base and run.warm_start else None
-    _train(run, folder, start, num_workers)
+    under_ray(run, folder, start, num_workers)
     finish(run, folder, settings, base, now)
     track.keep_as_latest(folder, run.name)
     return folder
@@ -117,7 +117,7 @@ def _settled(run: Run, settings: Settings, base: Base | None) -> Run:
     return replace(run, calendar=calendar.refit(), optim=replace(run.optim, num_epochs=epochs))
 
 
-def _train(run: Run, folder: Path, start: Path | None, num_workers: int) -> None:
+def under_ray(run: Run, folder: Path, start: Path | None, num_workers: int) -> None:
     """Run the loop under Ray Train; weights and history are in `folder` afterwards."""
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -133,6 +133,7 @@ def _train(run: Run, folder: Path, start: Path | None, num_workers: int) -> None
             "run": run.to_json(),
             "folder": str(folder),
             "start": start and str(start),
+            "takes_cores": num_workers > 0 and "OMP_NUM_THREADS" not in os.environ,
         },
         scaling_config=ScalingConfig(num_workers=num_workers, use_gpu=_has_gpus(num_workers)),
         run_config=RunConfig(
@@ -179,6 +180,9 @@ def _work(config: dict[str, Any]) -> None:
     folder = Path(config["folder"])
     start = load_file(config["start"]) if config["start"] else None
     run, runtime = Run.from_json(config["run"]), RayRuntime(folder)
+    if config["takes_cores"]:
+        # Ray gives a worker one thread, however many cores nobody else has asked for.
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // runtime.local_world))
     # Workers of a driver that was killed live on for a moment.
     busy = f"run {folder.name} is being trained by another process; wait for it, or end it"
     lock = folder / f"worker-{runtime.rank}.lock"
@@ -195,6 +199,7 @@ class RayRuntime:
 
         context = ray_train.get_context()
         self.rank, self.world = context.get_world_rank(), context.get_world_size()
+        self.local_world = context.get_local_world_size()
         self.device = str(get_device())
         self._ray = ray_train
         self._last = track.PlainRuntime(folder / "checkpoint")
