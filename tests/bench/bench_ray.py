@@ -14,12 +14,12 @@ from pathlib import Path
 
 from tests.bench.harness import Bench, Call, Goal, Measured, run
 from tests.training import synthetic
-from training.fit import under_ray
 from training.folders import lead
 from training.loop import train
 from training.recipes import shopper
 from training.run import OptimConfig, Run
 from training.track import PlainRuntime
+from training.workers import train_under_ray
 
 NUM_EXAMPLES = {"tiny": 12_000, "small": 6_000}
 PLAIN, LOCAL, WORKER = "plain loop", "Ray Train, this process", "Ray Train, one worker"
@@ -86,8 +86,8 @@ BENCH = Bench(
     make=make,
     sides={
         PLAIN: side(plain),
-        LOCAL: side(lambda asked, out: under_ray(asked, out, None, 0)),
-        WORKER: side(lambda asked, out: under_ray(asked, out, None, 1)),
+        LOCAL: side(lambda asked, out: train_under_ray(asked, out, None, 0)),
+        WORKER: side(lambda asked, out: train_under_ray(asked, out, None, 1)),
     },
     obvious=PLAIN,
     ours=LOCAL,

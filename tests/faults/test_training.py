@@ -27,8 +27,8 @@ if workers < 0:  # the loop alone: importing Ray takes longer than this training
     from training.track import PlainRuntime
     train(run, folder / "data", folder, PlainRuntime(folder / "checkpoint"))
 else:
-    from training.fit import _train
-    _train(run, folder, None, workers)
+    from training.workers import train_under_ray
+    train_under_ray(run, folder, None, workers)
 print("trained", flush=True)
 """
 

@@ -36,7 +36,7 @@ DOORS = {
         "feature_repo.rollups",
     ),
     "alembic": ("feature_repo.versions",),
-    "ray": ("training.fit", "training.tune", "training.datasets.batches"),
+    "ray": ("training.workers",),
     "transformers": ("training.models", "training.methods"),
     "peft": ("training.models", "training.methods"),
     "bentoml": ("serving.service", "serving.start", "serving.promote"),
