@@ -194,10 +194,11 @@ def analyse(
 ) -> None:
     """Say what an experiment found: effects, segments, a verdict in words."""
     from serving.experiments import analysis, own_table, page, telling, words
+    from training.own_table import READERS
 
     path = Path(what)
     with plainly():
-        if path.suffix.lower() not in own_table.READERS:
+        if path.suffix.lower() not in READERS:
             _analyse_shop(what, segment or [], correction)
             return
         if arm is None or outcome is None:

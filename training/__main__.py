@@ -1,6 +1,7 @@
 """The verbs of training: ``python -m training VERB``.
 
-``fit`` makes a run, ``evaluate`` measures it beside its floors, ``show`` lists what there is.
+``fit`` makes a run, ``evaluate`` measures it beside its floors, ``show`` lists what there is, and
+``benchmark`` asks a table of one's own.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.settings import Settings, SystemClock
+from training.benchmarks.commands import app as benchmark
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(benchmark, name="benchmark")
 console = Console()
 
 

@@ -74,3 +74,44 @@ def section(title: str, body: str) -> str:
 def listing(lines: Iterable[str]) -> str:
     """Plain sentences, one below the other."""
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def cards(all_cards: Iterable[str]) -> str:
+    """A row of boxes made by ``card``."""
+    return f'<div class="cards">{"".join(all_cards)}</div>'
+
+
+def card(title: str, big: str, words: str, mood: str = "", unit: str = "") -> str:
+    """A box with one large thing in it, all plain text; `mood` is better, worse or nothing."""
+    small = f"<small>{escape(unit)}</small>" if unit else ""
+    return (
+        f'<div class="card {mood}"><h3>{escape(title)}</h3>'
+        f'<p class="big">{escape(big)}{small}</p><p>{escape(words)}</p></div>'
+    )
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Plain cells below plain heads, small print after a line end; a row begins with its name."""
+    lines = ["".join(f"<th>{escape(head)}</th>" for head in heads)]
+    for name, *cells in rows:
+        lines.append(f"<th>{_small(name)}</th>" + "".join(f"<td>{_small(c)}</td>" for c in cells))
+    return (
+        '<div class="scroll"><table>'
+        + "".join(f"<tr>{line}</tr>" for line in lines)
+        + "</table></div>"
+    )
+
+
+def _small(text: str) -> str:
+    first, *rest = text.split("\n")
+    return escape(first) + "".join(f"<small>{escape(line)}</small>" for line in rest)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`value` with `digits` decimals, or a dash when there is none."""
+    return "–" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def span(low: float, high: float, digits: int = 3) -> str:
+    """An interval."""
+    return f"{number(low, digits)} to {number(high, digits)}"

@@ -5,7 +5,7 @@ Next: ``analysis.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,8 @@ import polars as pl
 
 from serving.experiments.analysis import Setup
 from serving.experiments.questions import Metric
+from training.own_table import check_columns, check_full, check_number, control_first, open_table
 
-READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".csv": lambda path: pl.read_csv(path, infer_schema_length=None),
-    ".parquet": pl.read_parquet,
-}
-CONTROLS = ("control", "nothing", "none", "holdout", "placebo", "a", "0", "false")
-"""Names by which a control is known when none is named."""
-WITHOUT = ("no ", "no-", "no_", "without")
 MAX_ARMS = 20
 
 
@@ -47,18 +41,14 @@ def read(path: Path, columns: Columns) -> tuple[pl.DataFrame, list[str]]:
     ValueError
         When the file cannot be read or a column cannot be what it is said to be.
     """
-    frame = _open(path)
+    frame = open_table(path)
     named = [columns.arm, columns.outcome, columns.before, columns.user, columns.ratio_of]
-    for column in (*filter(None, named), *columns.segments):
-        if column not in frame.columns:
-            raise ValueError(
-                f"{path.name} has no column {column!r}; it has {', '.join(frame.columns)}"
-            )
-    _check_full(frame, columns.arm, "arm")
+    check_columns(frame, (*filter(None, named), *columns.segments), path.name)
+    check_full(frame, columns.arm, "arm")
     for column in filter(None, (columns.outcome, columns.ratio_of, columns.before)):
-        _check_number(frame, column)
+        check_number(frame, column)
     for column in filter(None, (columns.outcome, columns.ratio_of)):
-        _check_full(frame, column, "outcome")
+        check_full(frame, column, "outcome")
     return _by_user(_renamed(frame, columns), columns)
 
 
@@ -85,12 +75,7 @@ def setup_of(
             f"column {columns.arm!r} has {len(found)} different values; an experiment has 2 to "
             f"{MAX_ARMS} arms, so name the column that tells them"
         )
-    known = [arm for name in CONTROLS for arm in found if arm.lower() == name]
-    known += [arm for arm in found if arm.lower().startswith(WITHOUT)]
-    first = control or (known or found)[0]
-    if first not in found:
-        raise ValueError(f"there is no arm {first!r}; choose the control from {', '.join(found)}")
-    arms = (first, *(arm for arm in found if arm != first))
+    arms = control_first(found, control)
     given = shares or dict.fromkeys(arms, 1 / len(arms))
     if set(given) != set(arms) or min(given.values()) <= 0:
         raise ValueError(
@@ -99,7 +84,7 @@ def setup_of(
         )
     total = sum(given.values())
     return Setup(
-        control=first,
+        control=arms[0],
         arms=arms,
         shares=tuple(given[arm] / total for arm in arms),
         metrics=(_metric(users, columns),),
@@ -108,41 +93,6 @@ def setup_of(
         alpha=alpha,
         planned_num=planned_num,
     )
-
-
-def _open(path: Path) -> pl.DataFrame:
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}; give a CSV or Parquet file")
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"{path.name} ends in {path.suffix!r}; give .csv or .parquet")
-    try:
-        frame = READERS[path.suffix.lower()](path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path.name} cannot be read ({reason}); save it again") from error
-    if frame.is_empty():
-        raise ValueError(f"{path.name} has no rows; give one with a row for each user")
-    return frame
-
-
-def _check_number(frame: pl.DataFrame, column: str) -> None:
-    kind = frame.schema[column]
-    if not (kind.is_numeric() or kind == pl.Boolean):
-        example = frame[column].drop_nulls().head(1).to_list()
-        raise ValueError(
-            f"column {column!r} holds {kind} ({example}) and must hold numbers; name another, or "
-            "turn it into numbers"
-        )
-    if kind.is_float() and not frame[column].drop_nulls().is_finite().all():
-        raise ValueError(f"column {column!r} holds NaN or infinity; leave those rows out")
-
-
-def _check_full(frame: pl.DataFrame, column: str, what: str) -> None:
-    if missing := frame[column].null_count():
-        raise ValueError(
-            f"column {column!r} is empty in {missing:,} of {len(frame):,} rows; every user has an "
-            f"{what}: leave those rows out, or write 0 where nothing happened"
-        )
 
 
 def _renamed(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
@@ -165,7 +115,7 @@ def _by_user(frame: pl.DataFrame, columns: Columns) -> tuple[pl.DataFrame, list[
     """Rows of one user added up; a user stays in the order of the first row."""
     notes = []
     if columns.user is not None:
-        _check_full(frame, "user", "id")
+        check_full(frame, "user", "id")
         many = frame.group_by("user").agg(pl.col("arm").n_unique()).filter(pl.col("arm") > 1)
         if len(many):
             raise ValueError(

@@ -10,7 +10,7 @@ from html import escape
 
 from serving.experiments import plots, words
 from serving.experiments.analysis import Analysis, Finding
-from training.pages import document, header, listing, section
+from training.pages import card, cards, document, header, listing, section
 
 LIMITS = (
     "An effect is of being in an arm, over the users who were exposed, within the window; what "
@@ -51,27 +51,20 @@ def _verdict(found: Analysis) -> str:
 
 def _cards(found: Analysis) -> str:
     """The main figures at a glance."""
-    cards = [
+    boxes = [
         _card(f"{f.arm}: {f.metric.words}", words.amount(f.metric, f.effect.value), _mood(f), f)
         for f in found.of(found.setup.metrics[0])
     ]
     shares = "as planned" if not found.is_mismatched else "MISMATCH"
     mood = "worse" if found.is_mismatched else "better"
-    cards.append(
-        f'<div class="card {mood}"><h3>Sample ratio</h3><p class="big">{shares}</p>'
-        f"<p>{escape(words.counts(found))}</p></div>"
-    )
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return cards([*boxes, card("Sample ratio", shares, words.counts(found), mood)])
 
 
 def _card(title: str, big: str, mood: str, finding: Finding) -> str:
     said = "too early to say"
     if finding.is_enough:
         said = f"always-valid interval {words.span(finding.metric, *finding.interval)}"
-    return (
-        f'<div class="card {mood}"><h3>{escape(title)}</h3><p class="big">{escape(big)}</p>'
-        f"<p>{escape(said)}</p></div>"
-    )
+    return card(title, big, said, mood)
 
 
 def _mood(finding: Finding) -> str:

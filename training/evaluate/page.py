@@ -18,13 +18,11 @@ from training.evaluate.words import (
     day,
     label,
     limits,
-    number,
     protocol,
     sentence,
-    span,
     verdict,
 )
-from training.pages import document, header, listing, section
+from training.pages import card, cards, document, header, listing, number, section, span
 
 RANKING_METRICS = ("recall@10", "ndcg@10", "hit@10", "mrr")
 HEADLINE = {"next_item": "ndcg@10", "retention": "auc"}
@@ -60,21 +58,18 @@ def _header(report: Report) -> str:
 
 def _cards(report: Report) -> str:
     """One card for each question, with its main number and a verdict."""
-    cards = []
+    found_cards = []
     if ALL_ITEMS in report.ranking:
-        cards.append(_card("Next basket", HEADLINE["next_item"], report.ranking[ALL_ITEMS]))
-    for name, found in report.heads.items():
-        cards.append(_card(sentence(name), HEADLINE["retention"], found.tables[EVERYONE]))
-    return f'<div class="cards">{"".join(cards)}</div>'
+        found_cards.append(_card("Next basket", HEADLINE["next_item"], report.ranking[ALL_ITEMS]))
+    for name, head in report.heads.items():
+        found_cards.append(_card(sentence(name), HEADLINE["retention"], head.tables[EVERYONE]))
+    return cards(found_cards)
 
 
 def _card(title: str, metric: str, table: Comparison) -> str:
     found, difference = table.sources[MODEL][metric], table.differences[metric]
-    return (
-        f'<div class="card {_css(difference.verdict)}"><h3>{escape(title)}</h3>'
-        f'<p class="big">{number(found.value)}<small>{label(metric)}</small></p>'
-        f"<p>{escape(verdict(metric, difference))}</p></div>"
-    )
+    words = verdict(metric, difference)
+    return card(title, number(found.value), words, _css(difference.verdict), label(metric))
 
 
 def _ranking(report: Report) -> Iterable[str]:

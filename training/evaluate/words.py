@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from training.evaluate.compare import Comparison, Difference
 from training.evaluate.measure import EVERYONE
 from training.evaluate.report import Report
+from training.pages import span
 
 DAY = 86_400_000_000
 LABELS = {
@@ -35,16 +36,6 @@ def sentence(name: str) -> str:
     """The same, as it begins a sentence."""
     words = label(name)
     return words[:1].upper() + words[1:]
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """`value` with `digits` decimals, or a dash when there is none."""
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
-
-
-def span(low: float, high: float, digits: int = 3) -> str:
-    """An interval."""
-    return f"{number(low, digits)} to {number(high, digits)}"
 
 
 def day(moment: int | None) -> str:

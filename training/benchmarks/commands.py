@@ -1,0 +1,139 @@
+"""``python -m training benchmark``: what a user's own table can tell, beside its floors.
+
+Each verb reads a CSV or Parquet file, prints tables and writes one page. ``table.py`` is the door
+by which every table comes in, ``page.py`` what every report is made of. Next: ``table.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feature_repo.show import bar, plainly
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Your own table.")
+
+File = Annotated[Path, typer.Argument(help="a CSV or Parquet file, a row for each case")]
+Features = Annotated[
+    list[str] | None,
+    typer.Option("--feature", help="column known before the action; repeatable; default: the rest"),
+]
+Seed = Annotated[int, typer.Option(min=0, help="of folds, draws and random order")]
+Output = Annotated[Path | None, typer.Option(help="where the page goes")]
+
+
+@app.command()
+def uplift(
+    table: File,
+    treatment: Annotated[str, typer.Option(help="column of what was done; one value is control")],
+    outcome: Annotated[str, typer.Option(help="column of what came of it, a number")],
+    propensity: Annotated[
+        str | None, typer.Option(help="column of the chance of what was done in the row")
+    ] = None,
+    control: Annotated[str | None, typer.Option(help="which value is the control")] = None,
+    feature: Features = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="column by which effects are told; repeatable")
+    ] = None,
+    value: Annotated[float, typer.Option(help="profit of one outcome")] = 1.0,
+    cost: Annotated[
+        list[str] | None, typer.Option(help="of treating, as 0.5 or TREATMENT=0.5; repeatable")
+    ] = None,
+    learner: Annotated[list[str] | None, typer.Option(help="repeatable; default: all four")] = None,
+    base: Annotated[list[str] | None, typer.Option(help="linear, boosting; default: both")] = None,
+    seed: Seed = 0,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="cross-fittings whose effects are averaged")
+    ] = 1,
+    output: Output = None,
+) -> None:
+    """Say what a treatment changes and for whom: learners beside floors, with intervals."""
+    from training.benchmarks import treatments, uplift_page
+    from training.benchmarks import uplift as uplifts
+    from training.benchmarks.page import show, tell, write
+    from training.effects import LEARNERS
+
+    with plainly():
+        question = treatments.Question(
+            treatment=treatment,
+            outcome=outcome,
+            propensity=propensity,
+            control=control,
+            features=tuple(feature) if feature else None,
+            segments=tuple(segment or ()),
+            value=value,
+            learners=tuple(learner or LEARNERS),
+            bases=tuple(base or ("linear", "boosting")),
+            seed=seed,
+            num_seeds=seeds,
+        )
+        read = treatments.read(table, question)
+        question = treatments.with_costs(question, cost or (), read.log.actions[1:])
+        num = len(question.learners) * len(question.bases) + 2
+        with _steps(num) as step:
+            found = uplifts.uplift(read, question, step)
+    for arm, scores in found.metrics.items():
+        show(arm, *uplift_page.metric_rows(scores))
+    heads = ["way of treating", "treated", "profit per row"]
+    show("above doing nothing", heads, uplift_page.gain_rows(found))
+    tell(uplift_page.words(found))
+    page = uplift_page.page(table.name, found, question)
+    write(output or Path(f"{table.stem}-uplift.html"), page)
+
+
+@app.command()
+def offpolicy(
+    log: File,
+    action: Annotated[str, typer.Option(help="column of what was done")],
+    reward: Annotated[str, typer.Option(help="column of what it earned, a number")],
+    propensity: Annotated[str, typer.Option(help="column of the chance of what was done")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="beginning of columns BEGINNING+action of its chances; repeatable"),
+    ] = None,
+    feature: Features = None,
+    base: Annotated[str, typer.Option(help="of the model of the reward")] = "boosting",
+    seed: Seed = 0,
+    output: Output = None,
+) -> None:
+    """Say what other policies would have earned: every estimator, or why the log cannot tell."""
+    from training.benchmarks import offpolicy as judging
+    from training.benchmarks import offpolicy_page
+    from training.benchmarks.page import show, tell, write
+
+    with plainly():
+        question = judging.Question(
+            action=action,
+            reward=reward,
+            propensity=propensity,
+            policies=tuple(policy or ()),
+            features=tuple(feature) if feature else None,
+            base=base,
+            seed=seed,
+        )
+        read = judging.read(log, question)
+        with _steps(len(read.names) + len(read.given) + 2) as step:
+            found = judging.off_policy(read, question, step)
+    show("reward a decision", *offpolicy_page.estimate_rows(found, offpolicy_page.brief(found)))
+    tell(offpolicy_page.words(found))
+    page = offpolicy_page.page(log.name, found, question)
+    write(output or Path(f"{log.stem}-offpolicy.html"), page)
+    if not found.told:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _steps(num: int) -> Iterator[Callable[[str], None]]:
+    """A bar of `num` steps, and what to call before each."""
+    with bar() as progress:
+        task = progress.add_task("", total=num, completed=-1)
+
+        def step(text: str) -> None:
+            progress.update(task, description=text, advance=1)
+
+        yield step
+        progress.update(task, description="done", completed=num)
