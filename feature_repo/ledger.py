@@ -92,11 +92,15 @@ class Ledger:
             row = connection.execute(query).mappings().one_or_none()
         return None if row is None else answers.decision_of(row)
 
-    def decisions(self, user_id: str | None = None, limit: int = 50) -> list[Decision]:
-        """The newest decisions, of one user or of all."""
+    def decisions(
+        self, user_id: str | None = None, limit: int | None = 50, kind: str | None = None
+    ) -> list[Decision]:
+        """The newest decisions, of one user or of all, of one kind of answer or of all."""
         query = sa.select(decisions).order_by(decisions.c.decided_at.desc()).limit(limit)
         if user_id is not None:
             query = query.where(decisions.c.user_id == user_id)
+        if kind is not None:
+            query = query.where(decisions.c.kind == kind)
         with self._warehouse.read() as connection:
             return [answers.decision_of(row) for row in connection.execute(query).mappings()]
 

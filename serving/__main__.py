@@ -1,9 +1,10 @@
 """The verbs of the service: ``python -m serving VERB``.
 
 ``promote`` chooses what ``bentoml serve serving.service:Nudge`` serves, ``rollback`` returns to
-what it was before, ``outcomes`` shows what came of decisions, ``key`` makes and revokes API keys,
-``experiment`` plans, starts, watches, stops and analyses experiments, ``campaign`` and ``suppress``
-say what may be done to whom, ``outbox`` sends it.
+what it was before, ``promotions`` holds each beside what came of it, ``turn`` does one turn of the
+loop, ``outcomes`` shows what came of decisions, ``key`` makes and revokes API keys, ``experiment``
+plans, starts, watches, stops and analyses experiments, ``campaign`` and ``suppress`` say what may
+be done to whom, ``outbox`` sends it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from serving.campaign_commands import suppress
 from serving.experiment_commands import app as experiment_app
 from serving.key_commands import app as key_app
 from serving.outbox_commands import app as outbox_app
+from serving.turn_command import turn
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(key_app, name="key")
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(outbox_app, name="outbox")
 app.command()(suppress)
+app.command()(turn)
 app.add_typer(experiment_app, name="experiment")
 console = Console()
 MICROS = 1_000_000
@@ -34,7 +37,9 @@ MICROS = 1_000_000
 
 @app.command()
 def promote(
-    name: Annotated[str, typer.Argument(help="recipe, run id, run folder or bundle folder")],
+    name: Annotated[
+        str, typer.Argument(help="recipe, run id, run folder or bundle folder; or a learnt policy")
+    ],
     policy: Annotated[
         list[str] | None, typer.Option(help="a setting of the policy, as epsilon=0.05; repeatable")
     ] = None,
@@ -48,8 +53,15 @@ def promote(
         int | None, typer.Option(min=0, help="actions a shopper may get within the cap's window")
     ] = None,
     cap_days: Annotated[float | None, typer.Option(min=0, help="the cap's window")] = None,
+    force: Annotated[
+        str, typer.Option(help="why a policy is promoted that the log does not speak for; kept")
+    ] = "",
 ) -> None:
-    """Serve this model from the next start on; makes the campaign that /decide uses."""
+    """Serve this model, or this policy if the log speaks for it, from the next start on.
+
+    Makes the campaign that /decide uses.
+    """
+    from serving.policies import find_policy, promote_policy
     from serving.promote import keep_campaign
     from serving.promote import promote as choose
     from serving.settings import ServingSettings
@@ -57,12 +69,18 @@ def promote(
     settings = Settings()
     try:
         now = SystemClock(settings.home).now()
-        kept = choose(name, settings, now=now, policy=_numbers(policy or []))
+        told, learnt = _numbers(policy or []), find_policy(name, settings.home)
+        if learnt is None:
+            kept = choose(name, settings, now=now, policy=told, force=force)
+        elif told:
+            raise ValueError(f"--policy changes a threshold, and {name!r} is learnt; leave it out")
+        else:
+            kept = promote_policy(learnt, settings, now=now, force=force)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     changes = _changes(daily_budget, coupon_cost, cap_num, cap_days)
     campaign = keep_campaign(settings, ServingSettings().campaign, changes)
-    console.print(f"model {kept.model}\npolicy {kept.policy}")
+    _print_kept(kept)
     console.print(
         f"campaign {campaign.campaign_id}: {campaign.daily_budget_micros / MICROS:.2f} a day, "
         f"a coupon costs {campaign.cost_micros.get('coupon', 0) / MICROS:.2f}, at most "
@@ -80,7 +98,42 @@ def rollback() -> None:
         kept = roll_back(settings, now=SystemClock(settings.home).now())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    _print_kept(kept)
+
+
+@app.command()
+def promotions() -> None:
+    """Show every promotion: what the log said before, and what its decisions earned since."""
+    from serving.policies import came_of
+
+    settings = Settings()
+    table = Table("since", "policy", "told, a decision", "measured", "decisions", "", "forced")
+    for one in came_of(settings, now=SystemClock(settings.home).now()):
+        said, found = one.promotion.judged, one.measured
+        table.add_row(
+            one.promotion.promoted_at[:16],
+            one.promotion.policy,
+            "" if said is None else _span(said["own_value"], said["own_low"], said["own_high"]),
+            "" if found is None else _span(found.value, found.low, found.high),
+            f"{one.num_rows:,}",
+            one.verdict,
+            one.promotion.forced,
+        )
+    console.print(table)
+
+
+def _span(value: float, low: float, high: float) -> str:
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _print_kept(kept: Any) -> None:
     console.print(f"model {kept.model}\npolicy {kept.policy}")
+    if kept.judged is not None:
+        said = kept.judged
+        lead = _span(said["lead_value"], said["lead_low"], said["lead_high"])
+        console.print(f"by the log it leads the served policy by {lead} a decision")
+    if kept.forced:
+        console.print(f"promoted by force: {kept.forced}")
 
 
 @app.command()

@@ -60,10 +60,8 @@ def decide(
     blocked = {action: why for action, why in obstacles.items() if why}
     allowed = np.array([[action not in blocked for action in policy.actions]])
     columns = {name: np.array([number]) for name, number in _numbers(told).items()}
-    left = (limits.daily_budget_micros - limits.spent_micros) / MICROS
-    context = Context(
-        allowed=allowed, budgets_left={campaign.campaign_id: left}, asked_at=limits.now
-    )
+    left = {campaign.campaign_id: _left(limits, campaign) / MICROS}
+    context = Context(allowed=allowed, budgets_left=left, asked_at=limits.now)
     row = policy.probabilities(columns, context)[0]
     assert abs(row.sum() - 1.0) < 1e-6, f"probabilities of a policy sum to 1: {row}"
     assert not row[~allowed[0]].any(), f"a policy leaves blocked actions alone: {row}"
@@ -84,10 +82,23 @@ def leave_alone(policy: Policy, why: str) -> Choice:
     return Choice(action=NOTHING, probabilities=probabilities, blocked=blocked, cost_micros=0)
 
 
+def unknown_budgets(policy: Policy, campaign_id: str) -> list[str]:
+    """Budgets that `policy` draws on and the campaign is not."""
+    return [name for name in getattr(policy, "draws", {}) if name != campaign_id]
+
+
 def generator(decision_id: str) -> np.random.Generator:
     """The randomness of one decision: its id decides it, so anyone can draw again."""
     digest = hashlib.sha256(decision_id.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _left(limits: LimitState, campaign: Campaign) -> int:
+    """What may still be spent today."""
+    today = limits.daily_budget_micros - limits.spent_micros
+    if campaign.total_budget_micros is None:
+        return today
+    return min(today, campaign.total_budget_micros - limits.total_spent_micros)
 
 
 def _numbers(told: Mapping[str, Any]) -> dict[str, float]:

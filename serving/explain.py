@@ -20,6 +20,14 @@ TASKS = {
 }
 
 
+POLICIES = {
+    "uplift_budget": "decided by what each action changes, at the price of the budget",
+    "bandit": "decided by what each action earned with shoppers like this one",
+    "fitted_q": "decided by what each action earns from now on",
+}
+"""What decides beside the risk, by the name of the policy; a threshold is the risk alone."""
+
+
 def prediction(task: str, probability: float, features: Features | None) -> str:
     """One probability and the shopper's rhythm beside it; None: the features cannot be read."""
     known = "the features cannot be read" if features is None else rhythm(features)
@@ -42,10 +50,15 @@ def rhythm(features: Features) -> str:
 
 
 def treatment(
-    action: str, probability: float, risk: str, blocked: Mapping[str, str], limits: LimitState
+    action: str,
+    probability: float,
+    known: tuple[str, str],
+    blocked: Mapping[str, str],
+    limits: LimitState,
 ) -> str:
-    """The risk, what it leads to, and what the limits say."""
-    parts = [risk]
+    """What is `known` (the risk, and the policy that decided), and what the limits say."""
+    risk, policy = known
+    parts = [risk, *((POLICIES[policy],) if policy in POLICIES else ())]
     if action != "nothing":
         parts.append(f"{action} allowed ({_spent(limits)})")
     parts += [f"no {other}: {why}" for other, why in blocked.items()]

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from feature_repo.messages import Message, Outbox
-from feature_repo.settings import Clock
+from feature_repo.settings import Clock, Settings, SystemClock
+from feature_repo.warehouse import Warehouse
 from serving.settings import ServingSettings
 
 log = logging.getLogger(__name__)
@@ -134,6 +135,21 @@ def deliver(
         told["sent"] += 1
     keep_treatments(outbox, record, clock.now())
     return told
+
+
+def deliver_due(settings: Settings, serving: ServingSettings) -> dict[str, int] | None:
+    """Send what is due in a shop, once through; None where nothing is sent by its settings."""
+    from feature_repo import publish  # here: it brings Feast, which takes seconds
+
+    send = sender_of(serving, settings.home)
+    if send is None:
+        return None
+    clock, warehouse = SystemClock(settings.home), Warehouse(settings.warehouse)
+
+    def record(frame: pl.DataFrame) -> object:
+        return publish.record(warehouse, frame, settings, clock, source="outbox")
+
+    return deliver(Outbox(warehouse), send, record, clock, serving)
 
 
 def keep_treatments(outbox: Outbox, record: Callable[[pl.DataFrame], object], now: int) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from feature_repo.messages import Outbox
-from feature_repo.settings import Settings, SystemClock, iso
+from feature_repo.settings import Settings, iso
 from feature_repo.warehouse import Warehouse
 from serving import outbox
 from serving.settings import ServingSettings
@@ -19,23 +19,12 @@ console = Console()
 @app.command()
 def deliver() -> None:
     """Send all that is due, once through; 1 when something failed. For cron."""
-    from feature_repo import publish
-
-    settings, serving = Settings(), ServingSettings()
-    clock, warehouse = SystemClock(settings.home), Warehouse(settings.warehouse)
     try:
-        send = outbox.sender_of(serving, settings.home)
-        if send is None:
+        told = outbox.deliver_due(Settings(), ServingSettings())
+        if told is None:
             raise ValueError("nothing is sent; set NUDGE_SERVING_OUTBOX to webhook, file or log")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    told = outbox.deliver(
-        Outbox(warehouse),
-        send,
-        lambda frame: publish.record(warehouse, frame, settings, clock, source="outbox"),
-        clock,
-        serving,
-    )
     console.print(f"{told['sent']} sent, {told['failed']} failed")
     raise typer.Exit(1 if told["failed"] else 0)
 

@@ -19,7 +19,8 @@ from feature_repo.ledger import Campaign, Ledger
 from feature_repo.settings import Settings, iso
 from feature_repo.warehouse import Warehouse
 from serving.predictor import TextCache
-from serving.settings import Promotion
+from serving.settings import Promotion, ServingSettings
+from serving.start import check_inputs, load_policy
 from training.bundle import MANIFEST, Bundle
 from training.policies import Policy, Threshold
 from training.track import find_run
@@ -29,7 +30,12 @@ REMINDER_SHARE = 0.7
 
 
 def promote(
-    name: str, settings: Settings, *, now: int, policy: Mapping[str, float] | None = None
+    name: str,
+    settings: Settings,
+    *,
+    now: int,
+    policy: Mapping[str, float] | None = None,
+    force: str = "",
 ) -> Promotion:
     """Serve the model called `name` from the next start of the service on.
 
@@ -42,26 +48,57 @@ def promote(
     policy
         Settings of the threshold policy; by default a coupon from the risk that best tells leavers
         on validation, a reminder from 70 % of it.
+    force
+        Why a threshold takes the place of a learnt policy; without it a learnt one stays.
 
     Raises
     ------
     ValueError
-        When there is no such run, or its bundle is broken or no model.
+        When there is no such run, its bundle is broken or no model, or the served policy cannot
+        read it.
     """
     model = find_model(name, settings.home)
     if model.kind != "model":
         raise ValueError(f"{model.folder} is a bundle of kind {model.kind!r}; promote a model")
     TextCache(settings.home / "cache" / "text", model).seed(model.folder.parent / "data")
-    with tempfile.TemporaryDirectory() as folder:
-        policy_tag = store(save_policy(Path(folder), threshold_of(model, policy or {}), now))
+    served = None if force else _learnt(settings)
     promotion = Promotion(
         model=store(model),
-        policy=policy_tag,
+        policy=_threshold_tag(model, policy or {}, now) if served is None else served.policy,
         promoted_at=iso(now),
         source=str(model.folder),
+        judged=None if served is None else served.judged,
+        forced=force if served is None else served.forced,
     )
+    if served is not None:
+        _check_kept(served, model, policy or {})
     promotion.keep(settings.home)
     return promotion
+
+
+def _learnt(settings: Settings) -> Promotion | None:
+    """What is served, where its policy is no threshold."""
+    served = Promotion.read(settings.home)
+    try:
+        policy = None if served is None else load_policy(served.policy)
+    except ValueError:  # of another store: there is nothing to keep
+        return None
+    return served if policy is not None and policy.name != Threshold.name else None
+
+
+def _check_kept(served: Promotion, model: Bundle, changes: Mapping[str, float]) -> None:
+    policy = load_policy(served.policy)
+    if changes:
+        raise ValueError(
+            f"policy {policy.name!r} is served, and --policy sets a threshold's {list(changes)}; "
+            "promote the model without it, or give --force REASON to go back to a threshold"
+        )
+    check_inputs(policy, model, ServingSettings().campaign)
+
+
+def _threshold_tag(model: Bundle, changes: Mapping[str, float], now: int) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return store(save_policy(Path(folder), threshold_of(model, changes), now))
 
 
 def roll_back(settings: Settings, *, now: int) -> Promotion:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -97,6 +97,10 @@ class Promotion:
     """ISO 8601, UTC."""
     source: str
     """Folder that the model came from."""
+    judged: dict[str, Any] | None = None
+    """What the log said of the policy before it was promoted; None: it was not asked."""
+    forced: str = ""
+    """Why the policy was promoted although the log did not speak for it."""
 
     @classmethod
     def read(cls, home: Path) -> Self | None:

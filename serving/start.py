@@ -17,12 +17,14 @@ from feature_repo.experiments import Experiment
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 from serving import keys
+from serving.decide import unknown_budgets
 from serving.experiments.running import NOTHING, changed
 from serving.guard import is_local
 from serving.settings import Promotion, ServingSettings
 from serving.stores import first_difference, without_torch
 from training.bundle import Bundle
 from training.policies import POLICIES, Policy
+from training.policies.inputs import NUMERIC
 
 
 class RefusedToStart(bentoml.exceptions.BentoMLException):
@@ -38,7 +40,7 @@ def find_bundles(settings: Settings, serving: ServingSettings) -> tuple[Bundle, 
             "RUN`, or set NUDGE_SERVING_BUNDLE and NUDGE_SERVING_POLICY to bundle folders"
         )
     folders = [
-        named or _stored(tag)
+        named or stored(tag)
         for named, tag in (
             (serving.bundle, promoted.model if promoted else ""),
             (serving.policy, promoted.policy if promoted else ""),
@@ -100,7 +102,7 @@ def load_policy(tag: str) -> Policy:
         When there is none.
     """
     try:
-        return policy_of(Bundle.load(_stored(tag)))
+        return policy_of(Bundle.load(stored(tag)))
     except RefusedToStart as error:
         raise ValueError(str(error)) from error
 
@@ -108,6 +110,30 @@ def load_policy(tag: str) -> Policy:
 def policy_of(bundle: Bundle) -> Policy:
     """The policy in `bundle`."""
     return POLICIES[bundle.manifest["policy"]].from_dict(bundle.manifest["settings"])
+
+
+def check_inputs(policy: Policy, model: Bundle, campaign: str) -> None:
+    """Refuse a policy that the served model cannot feed, or that spends another budget.
+
+    Raises
+    ------
+    ValueError
+        With the inputs that there are.
+    """
+    features = model.manifest["schema"][model.manifest["service"]]
+    numbers = [name for name, kind in features.items() if kind in NUMERIC]
+    if missing := [one for one in policy.needs if one not in {*numbers, *model.manifest["heads"]}]:
+        raise ValueError(
+            f"policy {policy.name!r} reads {', '.join(missing)}, which model {model.name} "
+            f"{model.version} does not have; it has the heads {', '.join(model.manifest['heads'])} "
+            f"and the features {', '.join(numbers)}; learn the policy again with these"
+        )
+    if other := unknown_budgets(policy, campaign):
+        raise ValueError(
+            f"policy {policy.name!r} spends the budget of campaign {', '.join(other)}, and "
+            f"{campaign!r} is served; learn it with --campaign {campaign}, or set "
+            "NUDGE_SERVING_CAMPAIGN"
+        )
 
 
 def check_arms(experiment: Experiment, settings: Settings) -> None:
@@ -119,12 +145,13 @@ def check_arms(experiment: Experiment, settings: Settings) -> None:
         When nothing was promoted, or an arm names a policy or a setting that there is not.
     """
     try:
-        served = policy_of(find_bundles(settings, ServingSettings())[1])
+        model, served = find_bundles(settings, ServingSettings())
     except RefusedToStart as error:
         raise ValueError(str(error)) from error
     for arm in experiment.arms:
         if arm.policy != NOTHING:
-            changed(load_policy(arm.policy) if arm.policy else served, arm.settings)
+            base = load_policy(arm.policy) if arm.policy else policy_of(served)
+            check_inputs(changed(base, arm.settings), model, ServingSettings().campaign)
 
 
 def listens_on() -> str:
@@ -134,7 +161,8 @@ def listens_on() -> str:
     return str(told or BentoMLContainer.http.host.get())
 
 
-def _stored(tag: str) -> Path:
+def stored(tag: str) -> Path:
+    """Where BentoML keeps what was promoted under `tag`."""
     try:
         return Path(bentoml.models.get(tag).path)
     except bentoml.exceptions.NotFound as error:

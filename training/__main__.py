@@ -1,7 +1,7 @@
 """The verbs of training: ``python -m training VERB``.
 
-``fit`` makes a run, ``evaluate`` measures it beside its floors, ``show`` lists what there is, and
-``benchmark`` asks a table of one's own.
+``fit`` makes a run, ``evaluate`` measures it beside its floors, ``show`` lists what there is,
+``policy`` learns what to do from what was done, and ``benchmark`` asks a table of one's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from feature_repo.settings import Settings, SystemClock
+from feature_repo.settings import Settings, SystemClock, microseconds
 from training.benchmarks.commands import app as benchmark
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -74,6 +74,38 @@ def evaluate(
     folder = find_run(Settings().home, run)
     evaluate_run(folder)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+@app.command()
+def policy(
+    name: Annotated[str, typer.Argument(help="uplift_budget, bandit or fitted_q")],
+    campaign: Annotated[str, typer.Option(help="whose decisions")] = "default",
+    window_days: Annotated[
+        float, typer.Option(min=0.01, help="days after a decision in which spend counts")
+    ] = 7.0,
+    margin: Annotated[
+        float, typer.Option(min=0.0001, max=1, help="share of revenue that is profit")
+    ] = 1.0,
+    inputs: Annotated[
+        str | None, typer.Option(help="what it reads: numeric features and heads, as a,b,c")
+    ] = None,
+    as_of: Annotated[str | None, typer.Option(help="ISO 8601, UTC; default: now")] = None,
+) -> None:
+    """Learn a policy from the ledger's decisions and judge it by shoppers left out."""
+    from training.learn import INPUTS, Plan, learn, names_in
+
+    settings = Settings()
+    now = SystemClock(settings.home).now()
+    reads = INPUTS if inputs is None else names_in(inputs)
+    plan = Plan(name=name, window_days=window_days, campaign=campaign, margin=margin, inputs=reads)
+    try:
+        until = now if as_of is None else microseconds(as_of)
+        bundle, judged = learn(plan, settings, as_of=until, now=now)
+    except ValueError as error:
+        console.print(f"[red]{name} was not learnt:[/red] {error}", soft_wrap=True)
+        raise typer.Exit(1) from error
+    for line in (*judged.lines("what was done"), f"version {bundle.version}", str(bundle.folder)):
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 
 from feature_repo.ledger import Campaign, Decision, LimitState
 from serving import explain
-from serving.decide import MICROS, Choice, decide, generator, leave_alone
+from serving.decide import MICROS, Choice, decide, generator, leave_alone, unknown_budgets
 from serving.experiments.running import Assigned
 from serving.routes.asked import Asked, ask, envelope, record_of
 from serving.routes.kept import put_aside
@@ -120,6 +120,9 @@ def _left_alone(parts: Parts, why: str) -> Assigned:
 def _choose(asked: Asked, assigned: Assigned, campaign: Campaign, limits: LimitState) -> Choice:
     if assigned.leave_alone:
         return leave_alone(assigned.policy, assigned.leave_alone)
+    if unknown := unknown_budgets(assigned.policy, campaign.campaign_id):
+        why = f"the policy spends the budget of {', '.join(unknown)} and knows no other"
+        return leave_alone(assigned.policy, why)
     rng = generator(asked.decision_id)
     return decide(asked.probabilities, limits, assigned.policy, campaign, rng, asked.features)
 
@@ -127,9 +130,8 @@ def _choose(asked: Asked, assigned: Assigned, campaign: Campaign, limits: LimitS
 def _reason(asked: Asked, assigned: Assigned, choice: Choice, limits: LimitState) -> str:
     task = getattr(assigned.policy, "score", next(iter(asked.probabilities)))
     probability = choice.probabilities[choice.action]
-    return explain.treatment(
-        choice.action, probability, asked.explained(task), choice.blocked, limits
-    )
+    parts = (asked.explained(task), "" if assigned.leave_alone else assigned.policy.name)
+    return explain.treatment(choice.action, probability, parts, choice.blocked, limits)
 
 
 def _answer(asked: Asked, parts: Parts, choice: Choice, decision: Decision) -> Treatment:

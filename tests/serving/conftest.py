@@ -288,6 +288,18 @@ def predictor(model, tmp_path_factory) -> Predictor:
 
 
 @pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A BentoML model store of its own."""
+    import bentoml
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from bentoml._internal.models import ModelStore
+
+    (tmp_path / "store").mkdir()
+    with BentoMLContainer.model_store.patch(ModelStore(str(tmp_path / "store"))):
+        yield bentoml.models
+
+
+@pytest.fixture
 def desk(tmp_path, predictor) -> Desk:
     warehouse = Warehouse(f"sqlite:///{tmp_path / 'warehouse.db'}")
     warehouse.migrate()

@@ -164,15 +164,13 @@ def test_a_new_day_brings_a_new_budget(client, desk):
     assert until_paid() >= 0
 
 
-def test_the_reason_names_risk_rhythm_and_money():
+def test_the_reason_names_risk_rhythm_policy_and_money():
+    known = {"recency_days_purchase": 71.0, "mean_gap_days": 30.0, "num_orders": 4.0}
+    risk = explain.prediction("leave_90d", 0.82, known)
     words = explain.treatment(
         "coupon",
         0.93,
-        explain.prediction(
-            "leave_90d",
-            0.82,
-            {"recency_days_purchase": 71.0, "mean_gap_days": 30.0, "num_orders": 4.0},
-        ),
+        (risk, "uplift_budget"),
         {},
         LimitState(
             spent_micros=12_000_000,
@@ -183,8 +181,8 @@ def test_the_reason_names_risk_rhythm_and_money():
     )
     assert words == (
         "82 % risk of leaving within 90 days: 71 days since the last purchase, 41 days late for a "
-        "rhythm of 30 days; coupon allowed (spent 12.00 of 50.00 today); drawn with probability "
-        "0.93"
+        "rhythm of 30 days; decided by what each action changes, at the price of the budget; "
+        "coupon allowed (spent 12.00 of 50.00 today); drawn with probability 0.93"
     )
 
 

@@ -18,18 +18,6 @@ NOW = 1_750_000_000_000_000
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    """A BentoML model store of its own."""
-    import bentoml
-    from bentoml._internal.configuration.containers import BentoMLContainer
-    from bentoml._internal.models import ModelStore
-
-    (tmp_path / "store").mkdir()
-    with BentoMLContainer.model_store.patch(ModelStore(str(tmp_path / "store"))):
-        yield bentoml.models
-
-
-@pytest.fixture
 def settings(tmp_path):
     made = Settings(home=tmp_path / "home")
     made.home.mkdir()

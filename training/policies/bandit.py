@@ -66,6 +66,11 @@ class LinearBandit:
             if getattr(self, name) <= 0:
                 raise ValueError(f"bandit: {name} is {getattr(self, name)}; it must be above 0")
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its inputs."""
+        return self.inputs
+
     def probabilities(self, scores: Mapping[str, NDArray[np.floating]], context: Context) -> Floats:
         """``(n, actions)``.
 

@@ -79,6 +79,13 @@ class Budgeted:
                     f"and of {self.actions[1:]}"
                 )
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The inputs of its table, or the model's heads where it has none."""
+        if self.effects is not None:
+            return self.effects.inputs
+        return tuple(f"{self.outcome}@{action}" for action in self.actions)
+
     def probabilities(self, scores: Scores, context: Context) -> Floats:
         """``(n, actions)``, in the order of ``actions``.
 

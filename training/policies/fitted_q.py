@@ -74,6 +74,11 @@ class FittedQ:
         if self.discount == 1:
             raise ValueError("fitted_q: discount is 1, so that no sum ends; take 0.99 or less")
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its inputs."""
+        return self.inputs
+
     def probabilities(self, scores: Mapping[str, NDArray[np.floating]], context: Context) -> Floats:
         """``(n, actions)``.
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+NUMERIC = frozenset({"Float64", "Float32", "Int64", "Int32", "Bool"})
+"""Types of features that a policy can read."""
 Scores = Mapping[str, NDArray[np.floating]]
 
 

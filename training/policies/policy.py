@@ -38,12 +38,16 @@ class Policy(Protocol):
     def actions(self) -> tuple[str, ...]:
         """Names of the actions; the first is "nothing"."""
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the scores and features that it reads."""
+
     def probabilities(
         self, scores: Mapping[str, NDArray[np.floating]], context: Context
     ) -> NDArray[np.float64]:
         """``(n, actions)``: rows sum to 1 and are 0 where an action is not allowed.
 
-        `scores` holds ``(n,)`` probabilities by the name of their head.
+        `scores` holds ``(n,)`` probabilities by the name of their head, and numeric features.
         """
 
     def to_dict(self) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Threshold:
                 f"coupon_threshold {self.coupon_threshold}; lower it"
             )
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The one score."""
+        return (self.score,)
+
     def probabilities(
         self, scores: Mapping[str, NDArray[np.floating]], context: Context
     ) -> NDArray[np.float64]:
