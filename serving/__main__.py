@@ -4,7 +4,7 @@
 what it was before, ``promotions`` holds each beside what came of it, ``turn`` does one turn of the
 loop, ``outcomes`` shows what came of decisions, ``key`` makes and revokes API keys, ``experiment``
 plans, starts, watches, stops and analyses experiments, ``campaign`` and ``suppress`` say what may
-be done to whom, ``outbox`` sends it.
+be done to whom, ``outbox`` sends it, ``slate`` learns from clicks how to recommend.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from serving.campaign_commands import suppress
 from serving.experiment_commands import app as experiment_app
 from serving.key_commands import app as key_app
 from serving.outbox_commands import app as outbox_app
+from serving.slate_commands import slate
 from serving.turn_command import turn
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -30,6 +31,7 @@ app.add_typer(campaign_app, name="campaign")
 app.add_typer(outbox_app, name="outbox")
 app.command()(suppress)
 app.command()(turn)
+app.command()(slate)
 app.add_typer(experiment_app, name="experiment")
 console = Console()
 MICROS = 1_000_000

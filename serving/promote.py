@@ -23,6 +23,7 @@ from serving.settings import Promotion, ServingSettings
 from serving.start import check_inputs, load_policy
 from training.bundle import MANIFEST, Bundle
 from training.policies import Policy, Threshold
+from training.policies.slate import Slate
 from training.track import find_run
 
 REMINDER_SHARE = 0.7
@@ -144,7 +145,7 @@ def threshold_of(model: Bundle, changes: Mapping[str, float]) -> Threshold:
         raise ValueError(f"unknown setting in {dict(changes)}; the policy has {names}") from error
 
 
-def save_policy(folder: Path, policy: Policy, now: int) -> Bundle:
+def save_policy(folder: Path, policy: Policy | Slate, now: int) -> Bundle:
     """`policy` as a bundle in `folder`."""
     return Bundle.save(
         folder,

@@ -107,18 +107,22 @@ class Item(BaseModel):
     """One recommended item."""
 
     item_id: str = Field(description="the item")
-    rank: int = Field(description="1 is the best")
+    rank: int = Field(description="place in the list, from 1")
     score: float = Field(description="the model's score; higher is likelier bought next")
     text: str | None = Field(description="latest description known")
     price: float | None = Field(description="latest price, in the shop's base currency")
     is_new: bool = Field(description="unknown in training: scored by its text and numbers alone")
     reason: str = Field(description="why, in plain words")
+    probability: float = Field(
+        description="with which it was drawn at its rank, given the items before it (propensity); "
+        "1 where nothing is left to chance"
+    )
 
 
 class Recommendation(Answer):
-    """Items by descending score."""
+    """Items in the order to show them: by descending score, or drawn by chance near it."""
 
-    items: list[Item] = Field(description="the items, best first")
+    items: list[Item] = Field(description="the items, in the order to show them")
 
 
 class Prediction(Answer):

@@ -39,6 +39,7 @@ from serving.start import (
     check_entrance,
     check_schema,
     find_bundles,
+    find_ordering,
     listens_on,
     load_policy,
     policy_of,
@@ -145,6 +146,7 @@ def open_parts() -> Parts:
         upkeep=Upkeep(
             stores.chores(), spool, retry_s=serving.retry_s, look_s=serving.refresh_check_s
         ),
+        ordering=find_ordering(serving),
         outbox=_outbox(stores, serving, meters),
     )
 
@@ -188,6 +190,7 @@ class Nudge:
         settings, serving = Settings(), ServingSettings()
         check_entrance(listens_on(), settings, serving)
         model, _ = find_bundles(settings, serving)
+        find_ordering(serving)
         check_schema(model, settings)
 
     def __is_ready__(self) -> bool:

@@ -73,6 +73,16 @@ class ServingSettings(BaseSettings):
     outbox_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds that a receiver may take to answer"
     )
+    slate: Path | None = Field(
+        None, description="bundle folder of a slate that orders /recommend, learnt from clicks"
+    )
+    slate_temperature: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="how much of the order of /recommend is left to chance; unset: nothing, or "
+        "what the slate was made with",
+    )
     cors_origins: str = Field(
         "", description="origins whose web pages may call the service, separated by commas"
     )

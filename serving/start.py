@@ -21,6 +21,7 @@ from serving.decide import unknown_budgets
 from serving.experiments.running import NOTHING, changed
 from serving.guard import is_local
 from serving.settings import Promotion, ServingSettings
+from serving.slate import Ordering, open_ordering
 from serving.stores import first_difference, without_torch
 from training.bundle import Bundle
 from training.policies import POLICIES, Policy
@@ -91,6 +92,14 @@ def check_entrance(host: str, settings: Settings, serving: ServingSettings) -> N
             "listen on 127.0.0.1, or set NUDGE_SERVING_REQUIRE_KEYS=false where something else "
             "asks who comes in"
         )
+
+
+def find_ordering(serving: ServingSettings) -> Ordering:
+    """How recommendations are put in order."""
+    try:
+        return open_ordering(serving.slate, serving.slate_temperature)
+    except ValueError as error:
+        raise RefusedToStart(f"NUDGE_SERVING_SLATE: {error}") from error
 
 
 def load_policy(tag: str) -> Policy:

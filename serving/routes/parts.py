@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
 import polars as pl
@@ -24,6 +24,7 @@ from serving.outbox import Background
 from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.settings import ServingSettings
+from serving.slate import Ordering
 from serving.spool import Spool
 from serving.upkeep import LEDGER, Upkeep
 from training.policies import Policy
@@ -114,6 +115,8 @@ class Parts:
     meters: Meters
     spool: Spool
     upkeep: Upkeep
+    ordering: Ordering = field(default_factory=Ordering)
+    """How recommendations are put in order."""
     outbox: Background | None = None
     """What sends messages; None where whoever asks acts on the answer."""
 

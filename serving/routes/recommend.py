@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from serving import explain
 from serving.catalogue import Bools, Floats
-from serving.predictor import best
 from serving.routes.asked import Asked, ask, envelope, record_of
 from serving.routes.kept import keep
 from serving.routes.parts import Running
 from serving.routes.strict import StrictRoute
 from serving.schemas import Context, Item, Recommendation, RecommendRequest
+from serving.slate import Drawn, draw
 
 DAY = 86_400_000_000
 Ints = NDArray[np.int64]
@@ -28,17 +28,18 @@ def recommend(request: RecommendRequest, parts: Running) -> Response:
     asked = ask(parts, request.user_id)
     scores = asked.scores.items if asked.is_known else asked.catalogue.popularity
     allowed = _allowed(asked, request)
-    rows = best(np.where(allowed, scores, -np.inf), request.num_items)
-    items = _items(asked, rows, scores)
+    item_ids, allowed_scores = asked.catalogue.item_ids, np.where(allowed, scores, -np.inf)
+    drawn = draw(allowed_scores, item_ids, request.num_items, parts.ordering, asked.decision_id)
+    items = _items(asked, drawn, scores)
     _note(asked, items, request.num_items)
     decision = record_of(
         asked,
         parts,
         "recommend",
-        policy="greedy",
+        policy=parts.ordering.name,
         action=None,
-        probabilities={item.item_id: 1.0 for item in items},
-        scores={item.item_id: item.score for item in items},
+        probabilities=drawn.logged(item_ids, drawn.chances),
+        scores=drawn.logged(item_ids, scores[drawn.rows].tolist()),
         reason=items[0].reason if items else "no item may be shown",
         campaign_id=None,
         cost_micros=0,
@@ -63,9 +64,9 @@ def _allowed(asked: Asked, request: RecommendRequest) -> Bools:
     return allowed
 
 
-def _items(asked: Asked, rows: Ints, scores: Floats) -> list[Item]:
-    """The ranked catalogue `rows`, best first."""
-    catalogue = asked.catalogue
+def _items(asked: Asked, drawn: Drawn, scores: Floats) -> list[Item]:
+    """What is shown, in order."""
+    catalogue, rows = asked.catalogue, drawn.shown
     return [
         Item(
             item_id=catalogue.item_ids[row],
@@ -75,14 +76,16 @@ def _items(asked: Asked, rows: Ints, scores: Floats) -> list[Item]:
             price=None if price != price else price,
             is_new=is_new,
             reason=reason,
+            probability=chance,
         )
-        for rank, (row, score, price, is_new, reason) in enumerate(
+        for rank, (row, score, price, is_new, reason, chance) in enumerate(
             zip(
                 rows.tolist(),
                 scores[rows].tolist(),
                 catalogue.price[rows].tolist(),
                 catalogue.is_new[rows].tolist(),
                 _reasons(asked, rows),
+                drawn.chances[: len(rows)],
                 strict=True,
             ),
             1,
