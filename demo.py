@@ -192,9 +192,10 @@ def main() -> None:
     console.print(f"The report, with plots: {folder / 'report.html'}", soft_wrap=True)
     if told.keep:
         console.print(f"The server still runs: {service.address}/docs")
+        console.print(f"  to look at one shopper and the shop: {service.address}/console")
         console.print(f"  kill {service.process.pid} ends it")
     else:
-        console.print("To serve it again, and try it on http://127.0.0.1:3000/docs :")
+        console.print("To serve it again, and try it on http://127.0.0.1:3000/docs and /console :")
         console.print("  source .venv/bin/activate && bentoml serve serving.service:Nudge")
 
 

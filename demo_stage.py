@@ -104,6 +104,7 @@ class Service:
                 command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
             )
         self._wait()
+        console.print(f"  to look at it: {self.address}/console", style="dim")
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Send a request, show it, and give the answer."""

@@ -18,7 +18,6 @@ from feature_repo.answers import NOTHING, Decision
 from feature_repo.campaigns import Campaign, LimitState
 from feature_repo.engine import queue, slices
 from feature_repo.exposures import expose
-from feature_repo.settings import DAY
 from feature_repo.tables import campaigns, decisions, outcomes
 from feature_repo.tables import events as event_table
 from feature_repo.warehouse import Warehouse
@@ -156,7 +155,7 @@ class Ledger:
     def spent_micros(self, campaign_id: str, now: int) -> int:
         """What the campaign has reserved on the UTC day of `now`."""
         with self._warehouse.read() as connection:
-            return limits.spent(connection, campaign_id, now // DAY)[0]
+            return limits.spent(connection, campaign_id, now)[0]
 
     def confirm(self, decision_id: str, now: int) -> bool:
         """Use what is held for a decision for good; False when it is released or was never held."""

@@ -45,8 +45,15 @@ def read(
         The shop's, for a shopper whose own is unknown.
     """
     release(connection, now)
+    return peek(connection, campaign, user_id, now, zone)
+
+
+def peek(
+    connection: sa.Connection, campaign: Campaign, user_id: str, now: int, zone: str
+) -> LimitState:
+    """The same without writing anything: what was not used in time counts no more."""
     person = _person(connection, user_id)
-    today, total = spent(connection, campaign.campaign_id, now // DAY)
+    today, total = spent(connection, campaign.campaign_id, now)
     caps = [ChannelCap(**row) for row in connection.execute(sa.select(channel_caps)).mappings()]
     days = max(campaign.cap_days, campaign.exclusion_days, *(cap.days for cap in caps), 0)
     done = _done(connection, user_id, now - round(days * DAY), now)
@@ -131,18 +138,21 @@ def state_of(connection: sa.Connection, decision_id: str) -> str | None:
     return connection.execute(query).scalar()
 
 
-def spent(connection: sa.Connection, campaign_id: str, day: int) -> tuple[int, int]:
-    """What counts of a campaign: on one UTC day, and on all days."""
+def spent(connection: sa.Connection, campaign_id: str, now: int) -> tuple[int, int]:
+    """What counts of a campaign at `now`: on its UTC day, and on all days."""
     cost = reservations.c.cost_micros
-    on_day = sa.case((reservations.c.day == day, cost), else_=0)
+    on_day = sa.case((reservations.c.day == now // DAY, cost), else_=0)
     query = sa.select(*(sa.func.coalesce(sa.func.sum(one), 0) for one in (on_day, cost)))
     mine = reservations.c.campaign_id == campaign_id
-    today, total = connection.execute(query.where(mine, _counts())).one()
+    today, total = connection.execute(query.where(mine, _counts(now))).one()
     return int(today), int(total)
 
 
-def _counts() -> sa.ColumnElement[bool]:
-    return reservations.c.state.in_([HELD, CONFIRMED])
+def _counts(now: int) -> sa.ColumnElement[bool]:
+    """Whether a reservation is used, or may be yet."""
+    state, until = reservations.c.state, reservations.c.expires_at
+    is_in_time = sa.or_(until.is_(None), until > now)
+    return sa.or_(state == CONFIRMED, sa.and_(state == HELD, is_in_time))
 
 
 def _turn(connection: sa.Connection, decision_ids: Sequence[str], old: str, new: str) -> int:
@@ -168,7 +178,7 @@ def _done(connection: sa.Connection, user_id: str, since: int, now: int) -> Sequ
     query = sa.select(*(reservations.c[name] for name in names)).where(
         reservations.c.user_id == user_id,
         sa.or_(reservations.c.reserved_at > since, reservations.c.excludes_until > now),
-        _counts(),
+        _counts(now),
     )
     return connection.execute(query).mappings().all()
 

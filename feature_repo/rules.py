@@ -10,7 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from feature_repo.campaigns import Campaign, ChannelCap
+from feature_repo import limits
+from feature_repo.campaigns import Campaign, ChannelCap, LimitState
 from feature_repo.limits import CONFIRMED, HELD
 from feature_repo.settings import DAY
 from feature_repo.tables import campaigns, channel_caps, reservations, suppressions
@@ -45,6 +46,16 @@ class Rules:
             found = {state: (int(n), int(spent)) for state, n, spent in rows}
             n, spent = connection.execute(today).one()
         return found | {"today": (int(n), int(spent))}
+
+    def spent(self, campaign_id: str, now: int) -> tuple[int, int]:
+        """What counts of a campaign at `now`, in micros: on its UTC day, and on all days."""
+        with self._warehouse.read() as connection:
+            return limits.spent(connection, campaign_id, now)
+
+    def left(self, campaign: Campaign, user_id: str, now: int, zone: str) -> LimitState:
+        """What a decision about a shopper at `now` would find left; nothing is written."""
+        with self._warehouse.read() as connection:
+            return limits.peek(connection, campaign, user_id, now, zone)
 
     def cap(self, cap: ChannelCap) -> None:
         """Set the cap of a channel, in place of what it was."""

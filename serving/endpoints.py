@@ -21,17 +21,19 @@ class Endpoint:
 
 
 _READ = ("/users/{user_id}", "/decisions/{decision_id}")
+_LOOK = ("/shoppers", "/outlook", "/campaigns", "/experiments", "/experiments/page")
 _ASK = {"/recommend": "read", "/predict": "read", "/events": "write", "/decide": "write"}
 _PAGES = ("/", "/docs", "/openapi.json", "/docs/assets/{name}")
 _PROBES = ("/ready", "/livez", "/readyz", "/healthz")
+_CONSOLE = ("/console", "/console/{name}")
 
 ENDPOINTS: dict[str, Endpoint] = {
     endpoint.route: endpoint
     for endpoint in (
-        *(Endpoint(route=route, scope="read") for route in _READ),
+        *(Endpoint(route=route, scope="read") for route in (*_READ, *_LOOK)),
         *(Endpoint(route=route, scope=scope, takes_json=True) for route, scope in _ASK.items()),
         *(Endpoint(route=route, scope="read", is_page=True) for route in _PAGES),
-        *(Endpoint(route=route, scope=None) for route in _PROBES),
+        *(Endpoint(route=route, scope=None) for route in (*_PROBES, *_CONSOLE)),
         Endpoint(route="/metrics", scope="admin"),
     )
 }

@@ -195,4 +195,7 @@ def _answered(headers: Iterable[Pair], request_id: str) -> list[Pair]:
     given += [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
     if kind.startswith(b"application/json"):
         given.append((b"cache-control", b"no-store"))
-    return given + PAGE_HEADERS if kind.startswith(b"text/html") else given
+    if kind.startswith(b"text/html"):
+        names = {name.lower() for name, _ in given}
+        given += [(name, value) for name, value in PAGE_HEADERS if name not in names]
+    return given

@@ -30,10 +30,21 @@ from serving.guard import Guard
 from serving.keys import KeyRing
 from serving.outbox import Background, deliver, sender_of
 from serving.predictor import Predictor
-from serving.routes import decide, events, predict, problems, recommend, system, users
+from serving.routes import (
+    console,
+    decide,
+    events,
+    outlook,
+    predict,
+    problems,
+    recommend,
+    system,
+    users,
+)
 from serving.routes.meters import Meters
 from serving.routes.parts import Parts
 from serving.settings import ServingSettings
+from serving.sights import Sights
 from serving.spool import Spool
 from serving.start import (
     check_entrance,
@@ -93,7 +104,7 @@ def create_app(
         redoc_url=None,
         responses=problems.DOCUMENTED,
     )
-    for module in (recommend, predict, decide, events, users, system):
+    for module in (recommend, predict, decide, events, users, outlook, console, system):
         app.include_router(module.router)
     app.mount(system.ASSETS, StaticFiles(directory=ASSETS), name="assets")
     problems.install(app)
@@ -141,6 +152,7 @@ def open_parts() -> Parts:
         refresh=stores.refresh,
         known_times=stores.known_times,
         new_id=lambda: uuid.uuid4().hex,
+        sights=Sights(stores.warehouse, settings, holdout_share=serving.holdout_share),
         meters=meters,
         spool=spool,
         upkeep=Upkeep(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -20,8 +21,10 @@ from serving.experiments.analysis import Analysis, Setup, analyse
 from serving.experiments.assignment import HELD_OUT, SERVED
 from serving.experiments.outcomes import outcomes
 from serving.experiments.own_table import check_segments
-from serving.experiments.plots import Days
 from serving.experiments.questions import guardrail_of, metric_of
+
+if TYPE_CHECKING:
+    from serving.experiments.plots import Days
 
 EARLIER_BUYER = "bought before"
 """The segment that every shop has."""

@@ -21,6 +21,7 @@ from serving.routes.strict import StrictRoute
 from serving.schemas import Alternative, DecideRequest, Treatment
 from serving.upkeep import FEATURES, LEDGER
 
+NO_LEDGER = "the ledger cannot be reached, so no budget can be reserved"
 router = APIRouter(route_class=StrictRoute)
 
 
@@ -38,6 +39,19 @@ def decide_(request: DecideRequest, parts: Running) -> Treatment:
     parts.meters.answers.labels("decide").inc()
     parts.meters.actions.labels(campaign_id, choice.action).inc()
     return _answer(asked, parts, choice, decision)
+
+
+def weigh(asked: Asked, parts: Parts, campaign_id: str) -> tuple[Assigned, Choice]:
+    """What a decision would be drawn from as the limits stand; nothing is kept or reserved."""
+    try:
+        campaign = _campaign(parts, campaign_id)
+        assigned = _assign(asked, parts)
+        with parts.store(LEDGER):
+            limits = parts.sights.left(campaign, asked.user_id, asked.asked_at)
+    except StoreFailed:
+        assigned = _left_alone(parts, NO_LEDGER)
+        return assigned, leave_alone(assigned.policy, NO_LEDGER)
+    return assigned, _choose(asked, assigned, campaign, limits)
 
 
 def _with_ledger(
@@ -61,10 +75,9 @@ def _with_ledger(
 def _without_ledger(
     asked: Asked, parts: Parts, request: DecideRequest, campaign_id: str
 ) -> tuple[Choice, Decision]:
-    why = "the ledger cannot be reached, so no budget can be reserved"
-    assigned = _left_alone(parts, why)
-    choice = leave_alone(assigned.policy, why)
-    reason = f"nothing: {why}"
+    assigned = _left_alone(parts, NO_LEDGER)
+    choice = leave_alone(assigned.policy, NO_LEDGER)
+    reason = f"nothing: {NO_LEDGER}"
     decision = _record(asked, parts, assigned, request, campaign_id, choice, reason)
     return choice, put_aside(asked, parts, decision)
 

@@ -24,6 +24,7 @@ from serving.outbox import Background
 from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.settings import ServingSettings
+from serving.sights import Sights
 from serving.slate import Ordering
 from serving.spool import Spool
 from serving.upkeep import LEDGER, Upkeep
@@ -112,6 +113,8 @@ class Parts:
     """User ids to the received time of each of their kept events, by event id."""
     new_id: Callable[[], str]
     """A fresh decision id."""
+    sights: Sights
+    """What is looked at beside one shopper."""
     meters: Meters
     spool: Spool
     upkeep: Upkeep

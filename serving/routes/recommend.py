@@ -15,7 +15,7 @@ from serving.routes.kept import keep
 from serving.routes.parts import Running
 from serving.routes.strict import StrictRoute
 from serving.schemas import Context, Item, Recommendation, RecommendRequest
-from serving.slate import Drawn, draw
+from serving.slate import Drawn, Ordering, draw
 
 DAY = 86_400_000_000
 Ints = NDArray[np.int64]
@@ -26,11 +26,8 @@ router = APIRouter(route_class=StrictRoute)
 def recommend(request: RecommendRequest, parts: Running) -> Response:
     """Give the items that a shopper will most likely buy next, best first."""
     asked = ask(parts, request.user_id)
-    scores = asked.scores.items if asked.is_known else asked.catalogue.popularity
-    allowed = _allowed(asked, request)
-    item_ids, allowed_scores = asked.catalogue.item_ids, np.where(allowed, scores, -np.inf)
-    drawn = draw(allowed_scores, item_ids, request.num_items, parts.ordering, asked.decision_id)
-    items = _items(asked, drawn, scores)
+    drawn, scores = rank(asked, parts.ordering, request)
+    item_ids, items = asked.catalogue.item_ids, listed(asked, drawn, scores)
     _note(asked, items, request.num_items)
     decision = record_of(
         asked,
@@ -52,6 +49,14 @@ def recommend(request: RecommendRequest, parts: Running) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
+def rank(asked: Asked, ordering: Ordering, request: RecommendRequest) -> tuple[Drawn, Floats]:
+    """A list of what may be shown, and the scores of all items."""
+    scores = asked.scores.items if asked.is_known else asked.catalogue.popularity
+    allowed = np.where(_allowed(asked, request), scores, -np.inf)
+    names = asked.catalogue.item_ids
+    return draw(allowed, names, request.num_items, ordering, asked.decision_id), scores
+
+
 def _allowed(asked: Asked, request: RecommendRequest) -> Bools:
     """Which catalogue rows may be shown."""
     catalogue, context = asked.catalogue, request.context or Context()
@@ -64,7 +69,7 @@ def _allowed(asked: Asked, request: RecommendRequest) -> Bools:
     return allowed
 
 
-def _items(asked: Asked, drawn: Drawn, scores: Floats) -> list[Item]:
+def listed(asked: Asked, drawn: Drawn, scores: Floats) -> list[Item]:
     """What is shown, in order."""
     catalogue, rows = asked.catalogue, drawn.shown
     return [

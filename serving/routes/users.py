@@ -1,6 +1,6 @@
 """``GET /users/{user_id}`` and ``GET /decisions/{decision_id}``: what is known, what was done.
 
-Next: ``system.py``.
+Next: ``outlook.py``.
 """
 
 from __future__ import annotations
@@ -31,19 +31,13 @@ def user(user_id: PathId, parts: Running) -> User:
     with parts.store("features"):
         row = parts.read_user(user_id, asked_at)
     with parts.store("ledger"):
-        decisions = [
-            describe(parts, decision) for decision in parts.ledger.decisions(user_id, NUM_DECISIONS)
-        ]
+        made = decisions(parts, user_id)
     return User(
         user_id=user_id,
         known=row["tenure_days"] is not None or bool(row["history_at"]),
-        features={
-            name: value
-            for name, value in row.items()
-            if name != "user_id" and not isinstance(value, list)
-        },
-        behaviours=_behaviours(row),
-        decisions=decisions,
+        features=numbers(row),
+        behaviours=behaviours(row),
+        decisions=made,
         **seen(parts, asked_at),
     )
 
@@ -84,7 +78,22 @@ def describe(parts: Parts, found: Decision) -> DecisionOut:
     )
 
 
-def _behaviours(row: Mapping[str, Any]) -> list[Behaviour]:
+def decisions(parts: Parts, user_id: str) -> list[DecisionOut]:
+    """The shopper's latest, newest first."""
+    return [describe(parts, found) for found in parts.ledger.decisions(user_id, NUM_DECISIONS)]
+
+
+def numbers(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """The features of a shopper's row that are no lists."""
+    return {
+        name: value
+        for name, value in row.items()
+        if name != "user_id" and not isinstance(value, list)
+    }
+
+
+def behaviours(row: Mapping[str, Any]) -> list[Behaviour]:
+    """The latest of a shopper's row, newest first."""
     names = ("at", "kind", "item", "quantity", "amount", "order")
     lines = zip(*(row[f"history_{name}"] for name in names), strict=True)
     newest_first = list(lines)[::-1][:NUM_BEHAVIOURS]

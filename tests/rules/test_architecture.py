@@ -25,6 +25,7 @@ DOORS = {
         "feature_repo.messages",
         "feature_repo.rules",
         "feature_repo.server",
+        "feature_repo.shoppers",
         "feature_repo.slates",
         "feature_repo.tables",
         "feature_repo.versions",

@@ -19,7 +19,7 @@ from feature_repo.events import EVENT_SCHEMA, KIND_CODES
 from feature_repo.exposures import Experiments
 from feature_repo.ingest import ingest
 from feature_repo.ledger import Campaign, Ledger
-from feature_repo.settings import DAY, FixedClock, microseconds
+from feature_repo.settings import DAY, FixedClock, Settings, microseconds
 from feature_repo.warehouse import Warehouse
 from serving.catalogue import Shelf, build
 from serving.experiments.running import Assignment
@@ -27,6 +27,7 @@ from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.routes.parts import Parts
 from serving.settings import ServingSettings
+from serving.sights import Sights
 from serving.spool import Spool
 from serving.start import load_policy
 from serving.upkeep import Chores, Upkeep
@@ -372,6 +373,7 @@ def desk(tmp_path, predictor) -> Desk:
             warehouse.events(user_ids=users).select("event_id", "received_at").iter_rows()
         ),
         new_id=lambda: f"decision-{next(numbers)}",
+        sights=Sights(warehouse, Settings(home=tmp_path), look_every_s=0),
         meters=meters,
         spool=spool,
         upkeep=Upkeep(chores, spool, retry_s=0.1),
