@@ -18,6 +18,7 @@ from feature_repo.warehouse import Warehouse
 from training import track
 from training.bundle import Bundle
 from training.datasets.batches import Dataset
+from training.datasets.decided import decided
 from training.datasets.rows import build
 from training.datasets.vectors import with_text_vectors
 from training.export import Finished, calibrate, pack
@@ -25,7 +26,7 @@ from training.folders import lead
 from training.models.text import load_text_encoder
 from training.network import load_state, prepare
 from training.run import Calendar, Run
-from training.tasks import TASKS
+from training.tasks import TASKS, Task, Uplift
 from training.workers import train_under_ray
 
 
@@ -50,7 +51,7 @@ def fit(run: Run, settings: Settings, *, now: int, num_workers: int = 0) -> Path
     if base is not None and run.warm_start:
         data = (base.folder / "data").resolve()
     else:
-        data = build(run, run.calendar, {name: TASKS[name] for name in run.tasks}, settings)
+        data = build(run, run.calendar, _tasks(run, settings), settings)
     folder = track.new_run(settings.home, run.name, now)
     lead(folder / "data", data)
     (folder / "run.json.partial").write_text(run.to_json())
@@ -85,6 +86,15 @@ def _base(run: Run, home: Path) -> Base | None:
     folder = track.find_run(home, run.warm_start or run.name)
     saved = Run.from_json((folder / "run.json").read_text())
     return Base(folder, saved, Bundle.load(folder / "bundle"))
+
+
+def _tasks(run: Run, settings: Settings) -> dict[str, Task]:
+    """The run's tasks by name; what learns from decisions is told those of the ledger."""
+    tasks = {name: TASKS[name] for name in run.tasks}
+    for name, task in tasks.items():
+        if isinstance(task, Uplift):
+            tasks[name] = replace(task, decisions=decided(Warehouse(settings.warehouse)))
+    return tasks
 
 
 def _settled(run: Run, settings: Settings, base: Base | None) -> Run:

@@ -11,12 +11,18 @@ import pytest
 from typer.testing import CliRunner
 
 import training.__main__ as cli
-from feature_repo.settings import Settings
+from feature_repo.ledger import Decision, Ledger
+from feature_repo.settings import DAY, Settings
+from feature_repo.warehouse import Warehouse
+from tests.conftest import copy_home
 from training.bundle import Bundle
 from training.datasets.batches import Dataset
 from training.fit import fit, resume
+from training.policies import Budgeted
 from training.recipes import shopper, text_lora
 from training.run import OptimConfig, Run
+from training.tasks import Uplift
+from training.tasks.uplift import ACTIONS
 from training.track import find_run
 
 NOW = 1_790_000_000_000_000
@@ -140,3 +146,37 @@ def test_what_cannot_be_fitted_is_refused(shop, monkeypatch, told, message):
     answered = CliRunner().invoke(cli.app, ["fit", *told])
     assert answered.exit_code != 0
     assert message in answered.output.replace("\n", " ")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_heads_of_effects_are_learnt_from_the_decisions_of_the_ledger(shop, tmp_path):
+    copy_home(shop.settings.home, tmp_path / "home")
+    settings = Settings(home=tmp_path / "home")
+    run = replace(
+        shopper("tiny"),
+        tasks=("next_item", "uplift"),
+        task_weights=(1.0, 1.0),
+        task_shares=(0.2, 1.0),
+        horizon_days=28,
+        optim=replace(SHORT, num_epochs=1),
+    )
+    with pytest.raises(ValueError, match="the ledger holds 0 decisions and none with a choice"):
+        fit(run, settings, now=NOW)
+    warehouse, rng = Warehouse(settings.warehouse), np.random.default_rng(0)
+    first, last = warehouse.span()
+    users = warehouse.events()["user_id"].unique().sort().to_list()
+    chances = dict(zip(ACTIONS, (0.5, 0.25, 0.25), strict=True))
+    for number, day in enumerate(range(200, (last - first) // DAY - 8, 3)):
+        for user in users[number % 3 :: 3]:
+            decision = Decision(
+                decision_id=f"{day}-{user}", kind="decide", user_id=user,
+                decided_at=first + day * DAY, model_version="m", feature_version="f",
+                action=str(rng.choice(ACTIONS, p=list(chances.values()))), probabilities=chances,
+            )  # fmt: skip
+            Ledger(warehouse).write(decision)
+    manifest = Bundle.load(fit(run, settings, now=NOW) / "bundle").manifest
+    assert manifest["heads"] == list(Uplift().heads)
+    assert set(Budgeted().needs) <= set(manifest["thresholds"])
+    assert all(f"{head}/auc" in manifest["metrics"] for head in Budgeted().needs)
+    assert manifest["lineage"]["dataset"]["told"]["uplift"]

@@ -7,10 +7,12 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from feature_repo.events import EVENT_SCHEMA
+from training.policies import Budgeted
 from training.run import Calendar
-from training.tasks import TASKS
+from training.tasks import TASKS, Uplift
 
 DAY = 86_400_000_000
 CALENDAR = Calendar(train_end=200 * DAY, valid_end=230 * DAY, test_end=265 * DAY, horizon_days=30)
@@ -130,6 +132,55 @@ class TestRetention:
     def test_a_shop_without_purchases_asks_nobody(self):
         assert asked("retention", [event("view", "ann", 1, "cup")], "train") == []
         assert asked("retention", [], "train") == []
+
+
+class TestUplift:
+    def asked(self, rows, split="train", **made):
+        decisions = {"user_id": "ann", "asked_at": 20 * DAY, "action": "coupon", "propensity": 0.5}
+        task = Uplift(pl.DataFrame([decisions | made]))
+        return task.examples(frame(*rows), CALENDAR, split).to_dicts()
+
+    def test_a_decision_teaches_the_heads_of_what_was_done_alone(self):
+        rows = [event("view", "ann", 10, "cup"), event("purchase", "ann", 26.9, "cup", "o1")]
+        [row] = self.asked(rows)
+        assert (row["purchase_7d@coupon"], row["visit_7d@coupon"]) == (1.0, 1.0)
+        others = [head for head in Uplift().heads if not head.endswith("@coupon")]
+        assert all(row[head] is None for head in others)
+
+    def test_what_comes_after_the_week_does_not_count_and_a_look_is_a_visit(self):
+        rows = [event("view", "ann", 10, "cup"), event("purchase", "ann", 27, "cup", "o1")]
+        assert self.asked(rows)[0]["visit_7d@coupon"] == 0.0
+        seen = self.asked([*rows, event("view", "ann", 21, "cup")])[0]
+        assert (seen["purchase_7d@coupon"], seen["visit_7d@coupon"]) == (0.0, 1.0)
+
+    def test_rare_actions_weigh_more_but_not_without_end(self):
+        rows = [event("view", "ann", 10, "cup")]
+        weights = [self.asked(rows, propensity=p)[0]["weight"] for p in (0.5, 0.05, 0.001)]
+        assert weights == pytest.approx([2 / 3, 20 / 3, 20 / 3])
+
+    def test_a_window_closes_inside_its_split_and_the_shopper_was_known(self):
+        rows = [event("view", "ann", 10, "cup")]
+        assert self.asked(rows, asked_at=193 * DAY)
+        assert not self.asked(rows, asked_at=193 * DAY + 1)
+        assert self.asked(rows, "valid", asked_at=200 * DAY)
+        assert not self.asked(rows, asked_at=10 * DAY)
+        assert not self.asked(rows, action="letter")
+
+    def test_other_decisions_are_another_fingerprint(self):
+        made = [{"user_id": "ann", "asked_at": 1, "action": "coupon", "propensity": p}
+                for p in (0.5, 0.4)]  # fmt: skip
+        told = {Uplift(pl.DataFrame([one])).told for one in made}
+        assert len(told) == 2
+        assert Uplift().told == ""
+
+    def test_training_begins_where_no_action_changes_anything(self):
+        logits = Uplift().head(6)(torch.randn(4, 6)).detach()
+        assert logits.shape == (4, 6)
+        assert torch.equal(logits[:, 0], logits[:, 2])
+        assert not torch.equal(logits[:, 0], logits[:, 3])
+
+    def test_the_budgeted_policy_reads_these_heads(self):
+        assert set(Budgeted().needs) <= set(Uplift().heads)
 
 
 class TestLosses:

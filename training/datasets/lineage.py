@@ -72,6 +72,7 @@ def lineage(
         "horizon_days": calendar.horizon_days,
         "snapshot_every_days": calendar.snapshot_every_days,
         "tasks": list(tasks),
+        "told": {name: task.told for name, task in tasks.items() if task.told},
         "services": [run.service, run.item_service],
         "history_length": min(run.model.max_history, settings.history_length),
         "num_events": warehouse.counts()["events"],

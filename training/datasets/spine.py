@@ -46,6 +46,10 @@ class Asks(Protocol):
     def heads(self) -> tuple[str, ...]:
         """Names of its label columns."""
 
+    @property
+    def told(self) -> str:
+        """What it knows beside events, as a fingerprint; empty for nothing."""
+
     def examples(self, events: pl.DataFrame, calendar: Calendar, split: Split) -> pl.DataFrame:
         """``user_id``, ``asked_at``, ``weight``, and ``targets`` or a column for each head."""
 

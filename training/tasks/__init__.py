@@ -3,10 +3,12 @@
 from training.tasks.next_item import NextItem
 from training.tasks.retention import Retention
 from training.tasks.task import Task
+from training.tasks.uplift import Uplift
 
 TASKS: dict[str, Task] = {
     "next_item": NextItem(),
     "retention": Retention(),
+    "uplift": Uplift(),
 }
 
-__all__ = ["TASKS", "NextItem", "Retention", "Task"]
+__all__ = ["TASKS", "NextItem", "Retention", "Task", "Uplift"]

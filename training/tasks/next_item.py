@@ -25,6 +25,7 @@ class NextItem:
 
     heads: tuple[str, ...] = ()
     service = "shopper"
+    told = ""
 
     def examples(self, events: pl.DataFrame, calendar: Calendar, split: Split) -> pl.DataFrame:
         """One row per order in the split, of shoppers with an earlier behaviour.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from training.tasks.heads import head_metrics, log_loss
 from training.tasks.task import ALL
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Retention:
 
     heads = ("leave_90d", "purchase_30d")
     service = "shopper"
+    told = ""
 
     def examples(self, events: pl.DataFrame, calendar: Calendar, split: Split) -> pl.DataFrame:
         """One row per snapshot and customer with a purchase known before the snapshot at t.
@@ -81,30 +83,10 @@ class Retention:
 
     def loss(self, output: Output, batch: Batch, heads: slice = ALL) -> Tensor:
         """Log loss of the heads, in nats, summed over heads."""
-        from torch.nn import functional as F
-
-        label_BH, logit_BH = batch.label_BH[:, heads], output.logit_BH[:, heads]
-        known_BH = ~label_BH.isnan()
-        asked = known_BH.any(dim=1)
-        if not asked.any():
-            return logit_BH.new_zeros(())
-        loss_BH = F.binary_cross_entropy_with_logits(
-            logit_BH, label_BH.nan_to_num(), reduction="none"
-        )
-        loss_B = (loss_BH * known_BH).sum(dim=1) * batch.weight_B
-        return loss_B.sum() / asked.sum()
+        return log_loss(output, batch, heads)
 
     def metrics(
         self, scores: np.ndarray, labels: np.ndarray | Sequence[np.ndarray]
     ) -> dict[str, float]:
         """Quality of probabilities `scores` ``(n, heads)`` for `labels` of 0 and 1."""
-        import numpy as np
-
-        from training.metrics.probability import probability_metrics
-
-        truth = np.asarray(labels)
-        return {
-            f"{head}/{name}": value
-            for column, head in enumerate(self.heads)
-            for name, value in probability_metrics(scores[:, column], truth[:, column]).items()
-        }
+        return head_metrics(self.heads, scores, labels)

@@ -21,11 +21,15 @@ ALL = slice(None)
 
 
 class Task(Protocol):
-    """One question about a shopper at a moment. Tasks hold no state."""
+    """One question about a shopper at a moment. Tasks hold no state of what is learnt."""
 
     @property
     def heads(self) -> tuple[str, ...]:
         """Names of the probabilities it learns; empty for a task that only ranks items."""
+
+    @property
+    def told(self) -> str:
+        """What it knows beside events, as a fingerprint; empty for nothing."""
 
     @property
     def service(self) -> str:
