@@ -82,10 +82,12 @@ class Sights:
 
     def page(self, name: str) -> Path | None:
         """The latest page that a command wrote of an experiment, None when there is none."""
-        folder = (self._pages / name).resolve()
-        if folder.parent != self._pages:
-            return None
-        return max(folder.glob("*.html"), key=lambda path: path.stat().st_mtime, default=None)
+        try:
+            folder = (self._pages / name).resolve()
+            pages = list(folder.glob("*.html")) if folder.parent == self._pages else []
+            return max(pages, key=lambda path: path.stat().st_mtime, default=None)
+        except (OSError, ValueError):
+            return None  # longer than a folder's name may be, or none that a disk can hold
 
     def _exposed(self, name: str) -> pl.DataFrame:
         return Experiments(self._warehouse).exposures(name)

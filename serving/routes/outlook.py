@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
 from serving.fields import MAX_ID
@@ -95,10 +95,10 @@ def experiments(parts: RunningParts) -> Running:
     return Running(asked_at=moment(looked_at), experiments=found)
 
 
-@router.get("/experiments/page", response_class=HTMLResponse, responses=PAGE)
+@router.get("/experiments/page", response_class=Response, responses=PAGE)
 def page(
     parts: RunningParts, name: Annotated[Named, Query(description="the experiment")]
-) -> HTMLResponse:
+) -> Response:
     """Give the page that `python -m serving experiment` last wrote of an experiment."""
     path = parts.sights.page(name)
     if path is None:
