@@ -7,9 +7,10 @@ and the fast ways in and out. Next: ``warehouse.py``.
 from __future__ import annotations
 
 import fcntl
+import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import polars as pl
@@ -105,6 +106,32 @@ def _open_sqlite(address: sa.URL, wait_s: float) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def turns(engine: sa.Engine, wait_s: float) -> Callable[[], AbstractContextManager[None]]:
+    """What a writer of this process holds while it writes; raises ``TimeoutError`` after `wait_s`.
+
+    SQLite has no queue: who finds a writer sleeps, up to a tenth of a second, and tries again, so
+    that one of many may wait for a second. Threads wait in this queue instead, and only processes
+    in the other way.
+    """
+    if is_postgres(engine):
+        return nullcontext
+    mutex = threading.Lock()
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        if not mutex.acquire(timeout=wait_s):
+            raise TimeoutError(
+                f"another thread has been writing to {engine.url} for {wait_s:g} s; try again when "
+                "it has ended"
+            )
+        try:
+            yield
+        finally:
+            mutex.release()
+
+    return turn
 
 
 def is_postgres(connection: sa.Connection | sa.Engine) -> bool:

@@ -1,32 +1,40 @@
 """What Nudge said and did, and what came of it: decisions, reservations, outcomes.
 
-A decision is durable before its answer leaves. Budget and frequency cap are read and reserved in
-one write transaction, so they hold under concurrency and after a crash. Next: ``answers.py`` for
-what a decision says, ``ingest.py``.
+A decision is durable before its answer leaves; threads that wait for that share a commit. Budget
+and frequency cap are read and reserved in one write transaction, so they hold under concurrency and
+after a crash. Next: ``answers.py`` for what a decision says, ``commits.py``, ``ingest.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
-from feature_repo import answers, limits, messages
+from feature_repo import answers, attaching, limits, messages
 from feature_repo.answers import NOTHING, Decision
+from feature_repo.attaching import present
 from feature_repo.campaigns import Campaign, LimitState
-from feature_repo.engine import queue, slices
+from feature_repo.commits import GroupCommit
 from feature_repo.exposures import expose
 from feature_repo.tables import campaigns, decisions, outcomes
-from feature_repo.tables import events as event_table
 from feature_repo.warehouse import Warehouse
 
 __all__ = ["NOTHING", "Campaign", "Decision", "Ledger", "LimitState"]
 
 
-TREATMENT = "treatment"
-"""What the shop did itself is no outcome of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """What is to be decided within the limits."""
+
+    user_id: str
+    campaign_id: str
+    now: int
+    choose: Callable[[LimitState], Decision]
 
 
 class Ledger:
@@ -35,18 +43,19 @@ class Ledger:
     def __init__(self, warehouse: Warehouse, zone: str = "UTC", *, sends: bool = False) -> None:
         """`zone` is the shop's; with `sends`, each action leaves a message in the outbox."""
         self._warehouse, self._zone, self._sends = warehouse, zone, sends
+        self._write = GroupCommit(warehouse.begin, _keep)
+        self._decide = GroupCommit(partial(warehouse.begin, lock="limits"), self._decide_all)
 
     def write(self, decision: Decision) -> None:
         """Keep `decision`; durable when this returns."""
-        with self._warehouse.begin() as connection:
-            _keep(connection, [decision])
+        self._write(decision)
 
     def absorb(self, spooled: Sequence[Decision]) -> int:
         """Keep decisions that were answered while the ledger was down; how many were new to it."""
         assert not any(decision.cost_micros for decision in spooled), "nothing was reserved"
         with self._warehouse.begin(lock="spool") as connection:
             ids = [decision.decision_id for decision in spooled]
-            held = _present(connection, decisions.c.decision_id, ids)
+            held = present(connection, decisions.c.decision_id, ids)
             new = {d.decision_id: d for d in spooled if d.decision_id not in held}
             if new:
                 _keep(connection, list(new.values()))
@@ -73,15 +82,24 @@ class Ledger:
         ValueError
             When the campaign does not exist.
         """
-        with self._warehouse.begin(lock="limits") as connection:
-            campaign = limits.find_campaign(connection, campaign_id)
-            state = limits.read(connection, campaign, user_id, now, self._zone)
-            decision = choose(state)
-            if decision.action not in (None, NOTHING):
-                limits.reserve(connection, campaign, state, decision, now)
-                if self._sends:
-                    messages.put(connection, decision, campaign, state)
-            _keep(connection, [decision])
+        asked = _Question(user_id=user_id, campaign_id=campaign_id, now=now, choose=choose)
+        return self._decide(asked)
+
+    def _decide_all(
+        self, connection: sa.Connection, questions: Sequence[_Question]
+    ) -> Sequence[Decision]:
+        """One after the other: each sees what those before it reserved."""
+        return _keep(connection, [self._decide_one(connection, one) for one in questions])
+
+    def _decide_one(self, connection: sa.Connection, question: _Question) -> Decision:
+        now = question.now
+        campaign = limits.find_campaign(connection, question.campaign_id)
+        state = limits.read(connection, campaign, question.user_id, now, self._zone)
+        decision = question.choose(state)
+        if decision.action not in (None, NOTHING):
+            limits.reserve(connection, campaign, state, decision, now)
+            if self._sends:
+                messages.put(connection, decision, campaign, state)
         return decision
 
     def get(self, decision_id: str) -> Decision | None:
@@ -113,37 +131,12 @@ class Ledger:
         if citing.is_empty():
             return 0, 0
         with self._warehouse.begin(lock="outcomes") as connection:
-            kept = _citing(connection, citing)
-            made = _users_of(connection, [e["decision_id"] for e in kept])
-            held = _present(connection, outcomes.c.event_id, [e["event_id"] for e in kept])
-            known = [e for e in kept if made.get(e["decision_id"]) == e["user_id"]]
-            new = [event for event in known if event["event_id"] not in held]
-            rows = [_outcome(event) for event in new if event["kind"] != TREATMENT]
-            if rows:
-                connection.execute(sa.insert(outcomes), rows)
-            _use(connection, known)
-        return len(rows), len(kept) - len(known)
+            return attaching.attach(connection, citing)
 
     def attach_missing(self) -> int:
         """Attach what a kill left behind, or what cited a decision before the ledger had it."""
-        own = sa.and_(
-            decisions.c.decision_id == event_table.c.decision_id,
-            decisions.c.user_id == event_table.c.user_id,
-        )
-        without = (
-            sa.select(event_table.c.event_id)
-            .join(decisions, own)
-            .where(
-                event_table.c.event_id.not_in(sa.select(outcomes.c.event_id)),
-                event_table.c.kind != TREATMENT,
-            )
-        )
         with self._warehouse.begin(lock="outcomes") as connection:
-            missing = connection.execute(without).scalars().all()
-            rows = [_outcome(event) for event in _citing(connection, pl.Series(missing))]
-            if rows:
-                connection.execute(sa.insert(outcomes), rows)
-        return len(rows)
+            return attaching.attach_missing(connection)
 
     def outcomes(self, decision_id: str) -> list[dict[str, Any]]:
         """The outcomes of a decision: event_id, decision_id, kind, event_at, value_micros."""
@@ -181,57 +174,7 @@ class Ledger:
             return limits.find_campaign(connection, campaign_id)
 
 
-def _keep(connection: sa.Connection, made: Sequence[Decision]) -> None:
+def _keep(connection: sa.Connection, made: Sequence[Decision]) -> Sequence[Decision]:
     connection.execute(sa.insert(decisions), [answers.row_of(decision) for decision in made])
     expose(connection, made)
-
-
-def _use(connection: sa.Connection, events: Sequence[dict[str, Any]]) -> None:
-    """What is held for a while for decisions that `events` cite is used, if they came in time."""
-    cited = sorted({event["decision_id"] for event in events})
-    if cited and limits.held_for_a_while(connection, cited):
-        queue(connection, "limits")
-        limits.confirm(connection, cited, max(event["received_at"] for event in events))
-
-
-def _citing(connection: sa.Connection, event_ids: pl.Series) -> list[dict[str, Any]]:
-    """The kept events among `event_ids` that cite a decision."""
-    names: tuple[str, ...] = (
-        "event_id",
-        "user_id",
-        "decision_id",
-        "kind",
-        "event_at",
-        "received_at",
-    )
-    names += ("quantity", "price_micros")
-    query = sa.select(*(event_table.c[name] for name in names)).where(
-        event_table.c.decision_id.is_not(None)
-    )
-    return [
-        dict(row)
-        for part in slices(event_ids.unique().to_list())
-        for row in connection.execute(query.where(event_table.c.event_id.in_(part))).mappings()
-    ]
-
-
-def _users_of(connection: sa.Connection, decision_ids: list[str]) -> dict[str, str]:
-    """Decision to the shopper it was made for."""
-    query = sa.select(decisions.c.decision_id, decisions.c.user_id)
-    parts = (decisions.c.decision_id.in_(part) for part in slices(sorted(set(decision_ids))))
-    return {name: user for part in parts for name, user in connection.execute(query.where(part))}
-
-
-def _present(connection: sa.Connection, column: sa.Column, values: list[str]) -> set[str]:
-    """Which of `values` stand in `column`."""
-    return {
-        found
-        for part in slices(sorted(set(values)))
-        for found in connection.execute(sa.select(column).where(column.in_(part))).scalars()
-    }
-
-
-def _outcome(event: dict[str, Any]) -> dict[str, Any]:
-    value = (event["price_micros"] or 0) * (event["quantity"] or 1)
-    names = ("event_id", "decision_id", "kind", "event_at")
-    return {name: event[name] for name in names} | {"value_micros": value}
+    return made

@@ -26,6 +26,7 @@ from feature_repo.engine import (
     reading,
     slices,
     stream,
+    turns,
 )
 from feature_repo.events import EVENT_SCHEMA, known_at
 from feature_repo.server import Server, describe
@@ -40,6 +41,7 @@ class Warehouse:
     def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
         self.url = url
         self.engine = open_engine(url, wait_s)
+        self._turn = turns(self.engine, wait_s)
         # A warehouse that nobody holds any more closes the connections it kept for later.
         weakref.finalize(self, self.engine.dispose)
 
@@ -77,7 +79,7 @@ class Warehouse:
         SQLite lets one writer in at a time. On PostgreSQL writers that name the same `lock`
         queue.
         """
-        with self.engine.connect() as connection:
+        with self._turn(), self.engine.connect() as connection:
             writing = connection.execution_options(nudge_write=True)
             with writing.begin():
                 if lock is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feature_repo.settings import DAY, Clock, iso
+from feature_repo.settings import DAY, SECOND, Clock, iso
 from training.datasets.encode import EncodeSpec, encode_items, scalars
 
 log = logging.getLogger(__name__)
@@ -89,13 +90,26 @@ def build(frame: pl.DataFrame, spec: EncodeSpec, encoder: ItemEncoder, as_of: in
     )
 
 
+def _unheard(_: float) -> None:
+    """Nobody asks how late a catalogue is."""
+
+
 class Shelf:
-    """The catalogue in use, and its renewal when the UTC day of the clock changes."""
+    """The catalogue in use, and its renewal when the UTC day of the clock changes.
+
+    A new day's is in use `check_every_s` and the time of making it after midnight, at the latest;
+    `tell_late` hears at each look how many seconds the day is old without it, 0 with it.
+    """
 
     def __init__(
-        self, make: Callable[[int], Catalogue], clock: Clock, check_every_s: float = 30.0
+        self,
+        make: Callable[[int], Catalogue],
+        clock: Clock,
+        check_every_s: float = 30.0,
+        tell_late: Callable[[float], object] = _unheard,
     ) -> None:
         self._make, self._clock, self._check_every_s = make, clock, check_every_s
+        self._tell_late = tell_late
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="catalogue", daemon=True)
         self.current = make(self._midnight())
@@ -122,14 +136,21 @@ class Shelf:
         """Whether the catalogue in use is not today's."""
         return self._midnight() != self.current.as_of
 
+    def late_s(self) -> float:
+        """Seconds since the catalogue in use ceased to be today's; 0 while it is."""
+        return max(0, self._clock.now() - self.current.as_of - DAY) / SECOND
+
     def _midnight(self) -> int:
         return self._clock.now() // DAY * DAY
 
     def _watch(self) -> None:
         while not self._stop.wait(self._check_every_s):
+            self._tell_late(late := self.late_s())
             try:
+                began = time.monotonic()
                 if self.refresh():
-                    log.info("the catalogue shows %s", iso(self.current.as_of))
+                    late += time.monotonic() - began
+                    log.info("the catalogue shows %s, %.1f s late", iso(self.current.as_of), late)
             except Exception:
                 # Yesterday's items still answer; answers say `stale: ["catalogue"]`.
                 log.exception("the catalogue of %s stays in use", iso(self.current.as_of))

@@ -29,6 +29,7 @@ from serving.experiments.running import Assignment
 from serving.guard import Guard
 from serving.keys import KeyRing
 from serving.outbox import Background, deliver, sender_of
+from serving.pace import settle, without_spans
 from serving.predictor import Predictor
 from serving.routes import (
     console,
@@ -129,12 +130,14 @@ def open_parts() -> Parts:
     with without_torch():
         stores = Stores(settings, model.manifest, sends=bool(serving.outbox))
     make = partial(stores.make_catalogue, predictor, meters.items.set)
+    shelf = Shelf(make, stores.clock, serving.refresh_check_s, meters.catalogue_late.set)
+    settle(partial(_first_request, stores, predictor, shelf))
     spool, policy = Spool(settings.home / "spool"), policy_of(policy_bundle)
     return Parts(
         settings=serving,
         clock=stores.clock,
         predictor=predictor,
-        shelf=Shelf(make, stores.clock, serving.refresh_check_s),
+        shelf=shelf,
         policy=policy,
         policy_name=policy_bundle.name,
         policy_version=policy_bundle.version,
@@ -163,6 +166,12 @@ def open_parts() -> Parts:
     )
 
 
+def _first_request(stores: Stores, predictor: Predictor, shelf: Shelf) -> None:
+    """Read and score a shopper that nobody is; keeps nothing."""
+    asked_at = stores.clock.now()
+    predictor.score(stores.read_user("", asked_at), asked_at, shelf.current)
+
+
 def _outbox(stores: Stores, serving: ServingSettings, meters: Meters) -> Background | None:
     """What sends messages, where the settings say so."""
     send = sender_of(serving, stores.settings.home)
@@ -184,6 +193,7 @@ def _version() -> str:
         return "0"
 
 
+without_spans()
 app = create_app(open_parts, keyed)
 
 

@@ -55,6 +55,12 @@ class Meters:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+        self.catalogue_late = Gauge(
+            "nudge_catalogue_late_seconds",
+            "Age of a new day whose catalogue is not in use yet",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
 
     def tell_outbox(self, counts: Mapping[str, int]) -> None:
         """Show how many messages wait, were sent and are dead."""

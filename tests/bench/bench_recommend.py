@@ -7,8 +7,11 @@ decision durable before its answer. One worker on one core; the clients on anoth
 from __future__ import annotations
 
 import http.client
+import sqlite3
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -28,8 +31,9 @@ from tests.bench.served import (
 )
 
 SIZES = {"300 items": (150, 300), "2,000 items": (150, 2_000)}
+MEMORY = "/dev/shm"
 NUM_CLIENTS, SECONDS, NUM_USERS = 16, 12.0, 100
-OBVIOUS, OURS = "obvious composition", "Nudge"
+OBVIOUS, OURS, UNSYNCED = "obvious composition", "Nudge", "Nudge, ledger in memory"
 
 
 def make(folder: Path, size: str) -> None:
@@ -61,17 +65,20 @@ def make(folder: Path, size: str) -> None:
     )
 
 
-def side(service: str, **more: str) -> Callable[[Path, str], Callable[[], Measured]]:
-    """A server, asked by a crowd."""
+def side(service: str, *, in_memory: bool = False) -> Callable[[Path, str], Callable[[], Measured]]:
+    """A server, asked by a crowd; its warehouse lies on the disk, or where nothing is synced."""
 
     def made(folder: Path, size: str) -> Callable[[], Measured]:
         home = folder / "home"
-        settings = {OBVIOUS_YAML: str(folder / "obvious.yaml"), **more}
+        settings = {OBVIOUS_YAML: str(folder / "obvious.yaml")}
         users = [f"shopper-{number:05}" for number in range(NUM_USERS)]
 
         def call() -> Measured:
             command = ("bentoml", "serve", service, "--host", "127.0.0.1", "--api-workers", "1")
-            with server(command, home, **settings) as (port, process):
+            with (
+                warehouse_of(home, in_memory) as where,
+                server(command, home, **settings, **where) as (port, process),
+            ):
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
                 ranked = [
                     [item["item_id"] for item in ask(connection, "/recommend", body(user))["items"]]
@@ -93,6 +100,19 @@ def side(service: str, **more: str) -> Callable[[Path, str], Callable[[], Measur
         return call
 
     return made
+
+
+@contextmanager
+def warehouse_of(home: Path, in_memory: bool) -> Iterator[dict[str, str]]:
+    """Settings of the warehouse: the shop's own, or a copy of it in memory."""
+    if not in_memory:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        copy = Path(folder) / "warehouse.db"
+        with sqlite3.connect(home / "warehouse.db") as own, sqlite3.connect(copy) as other:
+            own.backup(other)
+        yield {"NUDGE_WAREHOUSE_URL": f"sqlite:///{copy}"}
 
 
 def body(user: str) -> dict[str, object]:
@@ -119,10 +139,11 @@ BENCH = Bench(
     sides={
         OBVIOUS: side("tests.bench.obvious_service:Obvious"),
         OURS: side("serving.service:Nudge"),
+        UNSYNCED: side("serving.service:Nudge", in_memory=True),
     },
     obvious=OBVIOUS,
     ours=OURS,
-    rounds=1,
+    rounds=2,
     reading=(
         "**Both goals are missed.** The median answer takes a twentieth of the time, but one in a "
         "hundred waits about a second. The likely cause, not profiled: each thread of the server "

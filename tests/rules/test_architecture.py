@@ -19,6 +19,8 @@ PACKAGES = ("feature_repo", "training", "serving")
 DOORS = {
     "feast": ("feature_repo",),
     "sqlalchemy": (
+        "feature_repo.attaching",
+        "feature_repo.commits",
         "feature_repo.engine",
         "feature_repo.exposures",
         "feature_repo.limits",

