@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.ledger import Campaign, LimitState
@@ -46,6 +46,7 @@ def choose(risk: float, state: LimitState, seed: str = "d"):
     actions=st.integers(0, 4),
     seed=st.text(max_size=12),
 )
+@settings(deadline=None)
 def test_probabilities_sum_to_one_and_nothing_blocked_is_ever_drawn(risk, spent, actions, seed):
     choice = choose(risk, limits(spent, actions), seed)
     assert sum(choice.probabilities.values()) == pytest.approx(1.0)
