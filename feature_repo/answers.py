@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NOTHING = "nothing"
+LATER = "@later"
+"""Ends the name of an action that begins at ``scores["act_at"]``, not when it is decided."""
 KINDS_OF_ANSWER = ("recommend", "predict", "decide")
 
 
@@ -46,6 +48,16 @@ class Decision:
                 f"decision {self.decision_id!r}: cost_micros is {self.cost_micros}; "
                 "it must be at least 0"
             )
+
+
+def deed_of(action: str | None) -> str:
+    """What is done, whenever it begins: ``coupon`` of ``coupon@later``."""
+    return (action or "").removesuffix(LATER)
+
+
+def begins_at(decision: Decision) -> int:
+    """When what was decided is to be done."""
+    return int(decision.scores.get("act_at", decision.decided_at))
 
 
 def row_of(decision: Decision) -> dict[str, Any]:

@@ -9,12 +9,13 @@ caller's transaction, which queues on the lock ``limits``. Next: ``ledger.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 
-from feature_repo.answers import Decision
+from feature_repo.answers import Decision, begins_at, deed_of
 from feature_repo.campaigns import Campaign, ChannelCap, LimitState
 from feature_repo.obstacles import obstacle
 from feature_repo.settings import DAY
@@ -80,7 +81,8 @@ def reserve(
     """Hold the action's cost; what was chosen must lie within the limits it was shown."""
     assert decision.campaign_id in (None, campaign.campaign_id), "the campaign that was asked"
     assert decision.action is not None, "only an action is reserved"
-    why = obstacle(decision.action, limits, campaign)
+    deed, begins = deed_of(decision.action), begins_at(decision)
+    why = obstacle(deed, replace(limits, now=begins), campaign)
     assert not why, f"{decision.action} was chosen against the limits: {why}"
     left = limits.daily_budget_micros - limits.spent_micros
     assert decision.cost_micros <= left, f"{decision.cost_micros} over the {left} left"
@@ -89,13 +91,13 @@ def reserve(
         "decision_id": decision.decision_id,
         "campaign_id": campaign.campaign_id,
         "user_id": decision.user_id,
-        "action": decision.action,
+        "action": deed,
         "day": now // DAY,
         "reserved_at": now,
         "cost_micros": decision.cost_micros,
-        "channel": campaign.channels.get(decision.action),
+        "channel": campaign.channels.get(deed),
         "state": HELD,
-        "expires_at": None if hold is None else now + round(hold * HOUR),
+        "expires_at": None if hold is None else begins + round(hold * HOUR),
         "exclusion_group": campaign.exclusion_group,
         "excludes_until": now + round(campaign.exclusion_days * DAY),
     }

@@ -16,7 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from feature_repo import limits
-from feature_repo.answers import Decision
+from feature_repo.answers import Decision, begins_at, deed_of
 from feature_repo.campaigns import Campaign, LimitState
 from feature_repo.events import EVENT_SCHEMA
 from feature_repo.obstacles import quiet_until
@@ -47,8 +47,8 @@ def put(
     payload = {
         "decision_id": decision.decision_id,
         "user_id": decision.user_id,
-        "action": decision.action,
-        "channel": campaign.channels.get(decision.action or ""),
+        "action": deed_of(decision.action),
+        "channel": campaign.channels.get(deed_of(decision.action)),
         "campaign_id": campaign.campaign_id,
         "decided_at": iso(decision.decided_at),
         "reason": decision.reason,
@@ -61,7 +61,7 @@ def put(
         "created_at": decision.decided_at,
         "payload": payload,
         "state": WAITING,
-        "next_at": decision.decided_at,
+        "next_at": begins_at(decision),
     }
     connection.execute(sa.insert(outbox), row)
 

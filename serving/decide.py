@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from feature_repo.answers import LATER, deed_of
 from feature_repo.campaigns import Campaign, LimitState
 from feature_repo.obstacles import obstacle
+from serving.moments import Moment, moment_of
 from training.policies import Context, Policy
 
 NOTHING = "nothing"
@@ -32,6 +34,8 @@ class Choice:
     probabilities: dict[str, float]
     blocked: dict[str, str]
     cost_micros: int
+    timing: dict[str, float] = field(default_factory=dict)
+    """What the shopper's hours told the policy, and ``act_at`` of an action that begins later."""
 
 
 def decide(
@@ -56,7 +60,9 @@ def decide(
         Name to value, for the campaign's conditions; heads count too.
     """
     told = {**(features or {}), **scores}
-    obstacles = {one: obstacle(one, limits, campaign, told) for one in policy.actions[1:]}
+    moment = moment_of(told, limits, campaign)
+    told |= moment.told
+    obstacles = {one: _obstacle(one, limits, campaign, told, moment) for one in policy.actions[1:]}
     blocked = {action: why for action, why in obstacles.items() if why}
     allowed = np.array([[action not in blocked for action in policy.actions]])
     columns = {name: np.array([number]) for name, number in _numbers(told).items()}
@@ -71,7 +77,8 @@ def decide(
         action=action,
         probabilities=probabilities,
         blocked=blocked,
-        cost_micros=campaign.cost_micros.get(action, 0),
+        cost_micros=campaign.cost_micros.get(deed_of(action), 0),
+        timing=_timing(action, moment),
     )
 
 
@@ -85,6 +92,26 @@ def leave_alone(policy: Policy, why: str) -> Choice:
 def unknown_budgets(policy: Policy, campaign_id: str) -> list[str]:
     """Budgets that `policy` draws on and the campaign is not."""
     return [name for name in getattr(policy, "draws", {}) if name != campaign_id]
+
+
+def _obstacle(
+    action: str,
+    limits: LimitState,
+    campaign: Campaign,
+    told: Mapping[str, Any],
+    moment: Moment,
+) -> str:
+    """What stands in the way of `action` when it would begin."""
+    if not action.endswith(LATER):
+        return obstacle(action, limits, campaign, told)
+    if moment.later_at is None:
+        return "no hour outside quiet hours is left today"
+    return obstacle(deed_of(action), replace(limits, now=moment.later_at), campaign, told)
+
+
+def _timing(action: str, moment: Moment) -> dict[str, float]:
+    at = moment.later_at if action.endswith(LATER) else None
+    return moment.told | ({} if at is None else {"act_at": float(at)})
 
 
 def generator(decision_id: str) -> np.random.Generator:

@@ -24,6 +24,7 @@ POLICIES = {
     "uplift_budget": "decided by what each action changes, at the price of the budget",
     "bandit": "decided by what each action earned with shoppers like this one",
     "fitted_q": "decided by what each action earns from now on",
+    "timed": "at the hour of now, today or another day when it changes most",
 }
 """What decides beside the risk, by the name of the policy; a threshold is the risk alone."""
 

@@ -18,7 +18,7 @@ MAX_EVENTS = 500
 
 Field_ = Annotated[str, StringConstraints(max_length=8000)] | None
 Task = Literal["leave_90d", "purchase_30d"]
-Action = Literal["nothing", "reminder", "coupon"]
+Action = Literal["nothing", "reminder", "coupon", "reminder@later", "coupon@later"]
 
 
 class Body(BaseModel):
@@ -153,6 +153,9 @@ class Treatment(Answer):
     campaign_id: str = Field(description="whose budget and cap hold")
     cost: float = Field(description="reserved for it, in the shop's base currency")
     policy_version: str = Field(description="content hash of the served policy bundle")
+    act_at: datetime = Field(
+        description="when to do it (UTC): now, or the hour of today that ``@later`` means"
+    )
     arms: dict[str, str] = Field(description="experiments the shopper is in, each with the arm")
 
 

@@ -26,6 +26,7 @@ from serving.stores import first_difference, without_torch
 from training.bundle import Bundle
 from training.policies import POLICIES, Policy
 from training.policies.inputs import NUMERIC
+from training.policies.timed import REACHES
 
 
 class RefusedToStart(bentoml.exceptions.BentoMLException):
@@ -131,7 +132,8 @@ def check_inputs(policy: Policy, model: Bundle, campaign: str) -> None:
     """
     features = model.manifest["schema"][model.manifest["service"]]
     numbers = [name for name, kind in features.items() if kind in NUMERIC]
-    if missing := [one for one in policy.needs if one not in {*numbers, *model.manifest["heads"]}]:
+    told = {*numbers, *model.manifest["heads"], *REACHES}
+    if missing := [one for one in policy.needs if one not in told]:
         raise ValueError(
             f"policy {policy.name!r} reads {', '.join(missing)}, which model {model.name} "
             f"{model.version} does not have; it has the heads {', '.join(model.manifest['heads'])} "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from feature_repo.answers import deed_of
 from feature_repo.ledger import Ledger
 from feature_repo.settings import DAY, Settings, iso
 from feature_repo.warehouse import Warehouse
@@ -24,8 +25,9 @@ from training.effects.log import MIN_ROWS
 from training.effects.outcomes import outcome_model
 from training.effects.pseudo import pseudo_outcomes
 from training.judging import Judged, judge
-from training.policies import Budgeted, Effects, FittedQ, LinearBandit, Policy
+from training.policies import Budgeted, Effects, FittedQ, LinearBandit, Policy, Timed
 from training.policies.fitted_q import Transitions
+from training.policies.timed import REACHES
 
 INPUTS = (
     "mean_gap_days",
@@ -165,10 +167,23 @@ def _fitted_q(plan: Plan, log: DecisionLog, paid: Mapping[str, float]) -> Policy
     return FittedQ(actions=log.actions, inputs=plan.inputs).fit(transitions)
 
 
+def _timed(plan: Plan, log: DecisionLog, paid: Mapping[str, float]) -> Policy:
+    """What each action earned says what to do; what it earned by reach says when."""
+    deeds = tuple(dict.fromkeys(deed_of(action) for action in log.actions))
+    deed = np.array([deeds.index(deed_of(action)) for action in log.actions])[log.action]
+    base = LinearBandit(actions=deeds, inputs=plan.inputs).fit(log.told, deed, log.reward)
+    policy = Timed(base=base)
+    place = np.array([policy.actions.index(action) for action in log.actions])[log.action]
+    known = np.isfinite(log.matrix(REACHES)).all(axis=1)
+    told = {name: column[known] for name, column in log.told.items()}
+    return policy.fit(told, place[known], log.reward[known], log.learning_propensity[known])
+
+
 FITS: dict[str, Callable[[Plan, DecisionLog, Mapping[str, float]], Policy]] = {
     "uplift_budget": _budgeted,
     "bandit": _bandit,
     "fitted_q": _fitted_q,
+    "timed": _timed,
 }
 """Policies that learn from a log; a threshold is set, not learnt."""
 

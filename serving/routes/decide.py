@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from fastapi import APIRouter
 
+from feature_repo.answers import begins_at
 from feature_repo.ledger import Campaign, Decision, LimitState
 from serving import explain
 from serving.decide import MICROS, Choice, decide, generator, leave_alone, unknown_budgets
 from serving.experiments.running import Assigned
-from serving.routes.asked import Asked, ask, envelope, record_of
+from serving.routes.asked import Asked, ask, envelope, moment, record_of
 from serving.routes.kept import put_aside
 from serving.routes.parts import NotFound, Parts, Running, StoreFailed
 from serving.routes.strict import StrictRoute
@@ -98,7 +99,7 @@ def _record(
         policy=assigned.policy_name,
         action=choice.action,
         probabilities=choice.probabilities,
-        scores=asked.probabilities,
+        scores=asked.probabilities | choice.timing,
         reason=reason,
         campaign_id=campaign_id,
         cost_micros=choice.cost_micros,
@@ -159,6 +160,7 @@ def _answer(asked: Asked, parts: Parts, choice: Choice, decision: Decision) -> T
         predictions=asked.probabilities,
         campaign_id=decision.campaign_id,
         cost=decision.cost_micros / MICROS,
+        act_at=moment(begins_at(decision)),
         policy_version=parts.policy_version,
         arms=decision.arms,
         **envelope(asked, parts),

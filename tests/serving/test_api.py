@@ -120,6 +120,7 @@ def test_a_decision_comes_with_its_propensity_alternatives_and_reason(client, de
         "campaign_id",
         "cost",
         "policy_version",
+        "act_at",
         "arms",
     }
     assert set(found) == SHARED | extra

@@ -6,12 +6,14 @@ from training.policies.effects import Effects
 from training.policies.fitted_q import FittedQ
 from training.policies.policy import Context, Policy
 from training.policies.threshold import Threshold
+from training.policies.timed import Timed
 
 POLICIES: dict[str, type[Policy]] = {
     "threshold": Threshold,
     "uplift_budget": Budgeted,
     "bandit": LinearBandit,
     "fitted_q": FittedQ,
+    "timed": Timed,
 }
 
 __all__ = [
@@ -23,4 +25,5 @@ __all__ = [
     "LinearBandit",
     "Policy",
     "Threshold",
+    "Timed",
 ]
