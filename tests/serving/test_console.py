@@ -242,7 +242,7 @@ def test_without_a_key_the_page_shows_nothing_of_the_shop_and_asks_for_one(page,
     assert served.regular not in page.text()
     page.type("#key", "nudge_000000000000_wrong")
     page.enter()
-    page.wait("document.querySelector('#alert').innerText.includes('not live')")
+    page.wait("document.querySelector('#alert')?.innerText.includes('not live')")
     unlock(page, served)
     page.wait("document.querySelector('#alert').hidden")
     assert page.do("Object.keys(localStorage).length") == 0
@@ -254,7 +254,7 @@ def test_without_a_key_the_page_shows_nothing_of_the_shop_and_asks_for_one(page,
 def test_a_shopper_is_found_and_everything_of_them_is_shown(page, served):
     unlock(page, served)
     page.type("#prefix", served.regular[:-1])
-    page.wait("document.querySelector('#found-title').innerText.includes('begin like')")
+    page.wait("document.querySelector('#found-title')?.innerText.includes('begin like')")
     links = "[...document.querySelectorAll('#found a')]"
     page.do(f"{links}.find(a => a.innerText === '{served.regular}').click()")
     page.wait("document.querySelector('#who')")
@@ -335,7 +335,7 @@ def test_a_shopper_nobody_knows_is_called_unknown(page, served):
     assert "nothing is known of this shopper" in shown
     assert "Nothing happened yet" in shown
     page.type("#prefix", "nobody-of-this-name")
-    page.wait("document.querySelector('#found-title').innerText.includes('No shopper')")
+    page.wait("document.querySelector('#found-title')?.innerText.includes('No shopper')")
 
 
 def test_looking_asks_by_get_alone_asks_nobody_else_and_writes_nothing(page, served):
@@ -363,7 +363,7 @@ def test_a_service_that_went_away_is_told(page, served):
     )
     page.type("#prefix", served.regular)
     page.enter()
-    page.wait("document.querySelector('#shopper').innerText.includes('does not answer')")
+    page.wait("document.querySelector('#shopper')?.innerText.includes('does not answer')")
     keep(page, "away")
 
 
@@ -418,5 +418,5 @@ def test_every_word_stands_out_from_its_ground(page, served):
     unlock(page, served)
     for user in (served.regular, "nobody"):
         choose(page, user)
-        page.wait(f"document.querySelector('#who').innerText === '{user}'")
+        page.wait(f"document.querySelector('#who')?.innerText === '{user}'")
         assert page.do(CONTRAST) == []

@@ -108,7 +108,8 @@ def dataset_of(
     ingest(warehouse, events, source="world", now=now)
     publish.rollup(warehouse, shop)
     calendar = Calendar.from_span(*warehouse.span(), HORIZON)
-    return Dataset(build(run, calendar, TASKS, shop, reads))
+    tasks = {name: TASKS[name] for name in run.tasks}
+    return Dataset(build(run, calendar, tasks, shop, reads))
 
 
 class PartTraining(Training):
