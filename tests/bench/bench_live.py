@@ -79,7 +79,11 @@ def side(num_events: int, *, by_job: bool = False, num_others: int = 0) -> Calla
                         "quantity": 1,
                     }
                     began = time.perf_counter()
-                    job(home, event) if by_job else tell(connection, event)
+                    if by_job:
+                        connection.close()  # the server would, before the job is done
+                        job(home, event)
+                    else:
+                        tell(connection, event)
                     after = [item["item_id"] for item in recommended(connection, user)]
                     took.append(time.perf_counter() - began)
                     changed += after != before
