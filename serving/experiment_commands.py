@@ -82,9 +82,7 @@ def start(
     before_days: Annotated[
         float, typer.Option(min=0.01, help="days of spend before the exposure, for CUPED")
     ] = 28.0,
-    margin: Annotated[
-        float, typer.Option(min=0.0001, max=1, help="share of revenue that is profit")
-    ] = 1.0,
+    margin: options.Margin = 1.0,
     planned: Annotated[
         int, typer.Option(min=1, help="shoppers for which the interval is narrowest; see plan")
     ] = 2_000,

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from feature_repo.settings import Settings, SystemClock
 from feature_repo.show import plainly
+from serving.experiments import options
 
 console = Console()
 
@@ -22,9 +23,7 @@ def turn(
     window_days: Annotated[
         float, typer.Option(min=0.01, help="days after a decision in which spend counts")
     ] = 7.0,
-    margin: Annotated[
-        float, typer.Option(min=0.0001, max=1, help="share of revenue that is profit")
-    ] = 1.0,
+    margin: options.Margin = 1.0,
     inputs: Annotated[str | None, typer.Option(help="what the policy reads, as a,b,c")] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="of the experiment; the first decides; repeatable")

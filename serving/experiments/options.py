@@ -26,6 +26,7 @@ Metrics = Annotated[
 Window = Annotated[
     float, typer.Option(min=0.01, help="days after the first exposure in which outcomes count")
 ]
+Margin = Annotated[float, typer.Option(min=0.0001, max=1, help="share of revenue that is profit")]
 Traffic = Annotated[float, typer.Option(min=0.0001, max=1, help="share of the layer's shoppers")]
 Ramp = Annotated[
     list[str] | None,

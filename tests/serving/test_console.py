@@ -5,13 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +23,10 @@ from feature_repo.ledger import Decision, Ledger
 from feature_repo.settings import DAY, Settings, SystemClock
 from feature_repo.warehouse import Warehouse
 from serving import keys
-from tests.conftest import ROOT, copy_home, shop_env
+from tests.conftest import copy_home, shop_env
 from tests.serving.browser import Page, browse, find_browser
 from tests.serving.conftest import purchase, write_model
+from tests.serving.process import bentoml_serve
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium is installed (apt: chromium)")
@@ -66,7 +62,7 @@ def served(shop, tmp_path_factory) -> Iterator[Served]:
         keys.make(file, scope, scope, now=time.time())[1] for scope in ("read", "write")
     )
     env |= {"NUDGE_SERVING_KEYS_FILE": str(file), "NUDGE_SERVING_MODEL_STALE_DAYS": "100000"}
-    with serve(env, folder / "log") as address:
+    with bentoml_serve(env, folder / "log") as address:
         header = {"Authorization": f"Bearer {writes}"}
         with httpx.Client(base_url=address, headers=header, timeout=60) as client:
             regular = live(client, warehouse)
@@ -138,34 +134,6 @@ def bundles(shop, settings: Settings, folder: Path) -> dict[str, str]:
         "NUDGE_SERVING_BUNDLE": str(folder / "model"),
         "NUDGE_SERVING_POLICY": str(folder / "policy"),
     }
-
-
-@contextmanager
-def serve(env: dict[str, str], log: Path) -> Iterator[str]:
-    """``bentoml serve`` on a free port; gives its address, and ends it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            ["bentoml", "serve", "serving.service:Nudge", "--port", str(port)],
-            env=env,
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        for _ in range(600):
-            assert process.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
 
 
 def live(client: httpx.Client, warehouse: Warehouse) -> str:

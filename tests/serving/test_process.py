@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from feature_repo.exposures import Experiments
+from tests.serving.process import bentoml_serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,38 +130,15 @@ def test_a_service_whose_features_differ_refuses_to_start_and_names_the_feature(
 @pytest.fixture
 def bento(shop, served, tmp_path):
     """A real ``bentoml serve`` with a write key; gives its address, the key and its log's file."""
-    import socket
     import time
-    import urllib.error
-    import urllib.request
 
     from serving import keys
 
     file, log = tmp_path / "keys.json", tmp_path / "log"
     key = keys.make(file, "till", "write", now=time.time())[1]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            ["bentoml", "serve", "serving.service:Nudge", "--port", str(port)],
-            env=served | {"NUDGE_SERVING_KEYS_FILE": str(file)},
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            for _ in range(600):
-                assert process.poll() is None, log.read_text()
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
-                    break
-                except (urllib.error.URLError, OSError):
-                    time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}", key, file, log
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+    env = served | {"NUDGE_SERVING_KEYS_FILE": str(file)}
+    with bentoml_serve(env, log) as address:
+        yield address, key, file, log
 
 
 @pytest.mark.long
