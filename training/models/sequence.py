@@ -4,7 +4,7 @@ A token is what was done to which item, how much of it, and how long after the b
 position i knows the time between behaviours up to i and nothing of the moment of asking. Histories
 lie flat in blocks (``blocks.py``). What padding is left lies after the last real behaviour, so that
 a causal mask alone keeps it out, and the last layer computes the last position only. Letters in
-names: ``batch.py``. Next: ``softmax.py``, then ``../network.py``.
+names: ``batch.py``. Next: ``user.py``.
 """
 
 from __future__ import annotations
