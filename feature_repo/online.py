@@ -3,38 +3,45 @@
 Newest is by (event time, created time); of equal stamps the later write wins, so a correction
 counts and a late ``feast materialize`` never undoes a live update. Named in
 ``feature_store.yaml``; imports nothing of this repository but its two backends,
-``online_sqlite.py`` and ``online_redis.py``. Next: ``offline.py``.
+``online_sqlite.py`` and ``online_redis.py``, and ``online_values.py``. Next: ``offline.py``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from feast import Entity, FeatureView
 from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.supported_async_methods import SupportedAsyncMethods
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 
 from feature_repo.online_sqlite import SqliteRows
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from feature_repo.online_values import EPOCH, key_text, micros, plain, protobuf
 
 Row = tuple[int, int, dict[str, Any]]
+Stamped = dict[tuple[str, str], tuple[int, int, str]]
+"""(view, key) to event time, created time and packed text."""
+Told = tuple[datetime | None, dict[str, Value] | None]
+"""What Feast is told of a key: event time and values, None for one never written."""
 
 
 class Rows(Protocol):
     """A backend: it keeps packed text under (project, view, key), and knows nothing of Feast."""
 
-    def read(
-        self, project: str, views: Sequence[str], keys: Sequence[str]
-    ) -> dict[tuple[str, str], tuple[int, int, str]]:
+    def read(self, project: str, views: Sequence[str], keys: Sequence[str]) -> Stamped:
         """(view, key) to (event time, created time, packed), without those never written."""
+
+    async def read_async(self, project: str, views: Sequence[str], keys: Sequence[str]) -> Stamped:
+        """Like ``read``; other tasks of the running loop go on meanwhile."""
+
+    async def close(self) -> None:
+        """Close what ``read_async`` opened in the running loop."""
 
     def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
         """Keep (key, event time, created time, packed) where nothing newer is kept."""
@@ -78,11 +85,24 @@ class PackedOnlineStore(OnlineStore):
         one for each 10,000.
         """
         kept = self._rows(config).read(config.project, view_names, list(dict.fromkeys(keys)))
-        found = {
-            place: (event_us, created_us, json.loads(packed))
-            for place, (event_us, created_us, packed) in kept.items()
-        }
-        return {view: [found.get((view, key)) for key in keys] for view in view_names}
+        return _by_view(kept, view_names, keys)
+
+    async def read_async(
+        self, config: RepoConfig, view_names: Sequence[str], keys: Sequence[str]
+    ) -> dict[str, list[Row | None]]:
+        """Like :meth:`read`, without holding up the running loop."""
+        rows, asked = self._rows(config), list(dict.fromkeys(keys))
+        return _by_view(await rows.read_async(config.project, view_names, asked), view_names, keys)
+
+    @property
+    def async_supported(self) -> SupportedAsyncMethods:
+        """``get_online_features_async`` reads without a thread of its own for each request."""
+        return SupportedAsyncMethods(read=True)
+
+    async def close(self) -> None:
+        """Close the connections of the running loop."""
+        for rows in self._backends.values():
+            await rows.close()
 
     def write(
         self, config: RepoConfig, view_name: str, rows: Iterable[tuple[str, int, int, dict]]
@@ -113,7 +133,7 @@ class PackedOnlineStore(OnlineStore):
     ) -> None:
         """Write what ``feast materialize`` and pushes bring; without a created time, event time."""
         rows = (
-            (_key(key), _micros(event), _micros(created or event), _plain(values))
+            (key_text(key), micros(event), micros(created or event), plain(values))
             for key, values, event, created in data
         )
         num_rows = self.write(config, table.name, rows)
@@ -126,23 +146,23 @@ class PackedOnlineStore(OnlineStore):
         table: FeatureView,
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
-    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+    ) -> list[Told]:
         """One (event time, values) per key; (None, None) for a key never written."""
-        fields = {
-            field.name: f"{field.dtype.to_value_type().name.lower()}_val"
-            for field in table.features
-            if requested_features is None or field.name in requested_features
-        }
-        found = self.read(config, [table.name], [_key(key) for key in entity_keys])[table.name]
-        return [
-            (None, None)
-            if row is None
-            else (
-                _EPOCH + timedelta(microseconds=row[0]),
-                {name: _value(row[2].get(name), kind) for name, kind in fields.items()},
-            )
-            for row in found
-        ]
+        asked = [key_text(key) for key in entity_keys]
+        found = self.read(config, [table.name], asked)[table.name]
+        return _told(found, table, requested_features)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Told]:
+        """Like ``online_read``, for ``get_online_features_async``."""
+        asked = [key_text(key) for key in entity_keys]
+        found = await self.read_async(config, [table.name], asked)
+        return _told(found[table.name], table, requested_features)
 
     def update(
         self,
@@ -196,54 +216,29 @@ def open_rows(url: str, folder: Path | None = None) -> Rows:
     )
 
 
-def _micros(moment: datetime) -> int:
-    """Microseconds since 1970; a moment without a zone is UTC, as Feast says."""
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // _MICROSECOND
+def _by_view(
+    kept: Stamped, view_names: Sequence[str], keys: Sequence[str]
+) -> dict[str, list[Row | None]]:
+    found = {
+        place: (event_us, created_us, json.loads(packed))
+        for place, (event_us, created_us, packed) in kept.items()
+    }
+    return {view: [found.get((view, key)) for key in keys] for view in view_names}
 
 
-def _key(key: EntityKey) -> str:
-    """The string itself for a single string join key, else a JSON list in order of key names."""
-    pairs = sorted(zip(key.join_keys, key.entity_values, strict=True), key=lambda pair: pair[0])
-    values = [getattr(value, value.WhichOneof("val")) for _, value in pairs]
-    if len(values) == 1 and isinstance(values[0], str):
-        return values[0]
-    return json.dumps(values)
-
-
-def _plain(values: dict[str, Value]) -> dict[str, Any]:
-    """Protobuf values as numbers, strings, booleans, lists of them, or None.
-
-    Raises
-    ------
-    ValueError
-        When a value is of another type (bytes, maps); the message names it.
-    """
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        kind = value.WhichOneof("val")
-        if kind is None or kind == "null_val":
-            plain[name] = None
-            continue
-        found = getattr(value, kind)
-        plain[name] = list(found.val) if kind.endswith("_list_val") else found
-        if "bytes" in kind or not isinstance(plain[name], int | float | str | list):
-            raise ValueError(
-                f"feature {name!r} is a {kind}; the packed online store keeps numbers, strings, "
-                "booleans and lists of them: declare it as one of these"
-            )
-    return plain
-
-
-def _value(plain: Any, kind: str) -> Value:
-    """The protobuf value of `plain` in the oneof field `kind`."""
-    value = Value()
-    if plain is None:
-        return value
-    if kind.endswith("_list_val"):
-        held = getattr(value, kind)
-        held.SetInParent()
-        held.val.extend(plain)
-    else:
-        setattr(value, kind, plain)
-    return value
+def _told(found: Sequence[Row | None], table: FeatureView, names: list[str] | None) -> list[Told]:
+    """Rows of the view `table` in Feast's words, with the features `names` or all."""
+    fields = {
+        field.name: f"{field.dtype.to_value_type().name.lower()}_val"
+        for field in table.features
+        if names is None or field.name in names
+    }
+    return [
+        (None, None)
+        if row is None
+        else (
+            EPOCH + timedelta(microseconds=row[0]),
+            {name: protobuf(row[2].get(name), kind) for name, kind in fields.items()},
+        )
+        for row in found
+    ]

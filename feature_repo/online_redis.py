@@ -1,22 +1,30 @@
 """Packed online rows in Redis: one text value for each project, view and entity key.
 
 A value is its two stamps as digits, then the packed row. One of two backends behind ``online.py``,
-with the same six methods as ``online_sqlite.py``.
+with the same methods as ``online_sqlite.py``.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from redis import ConnectionError as NoConnection
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
+TIMEOUTS: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_SECONDS,
+    "socket_timeout": ANSWER_SECONDS,
+}
 _READ_AT_ONCE = 10_000
 _WRITTEN_AT_ONCE = 500  # one script's worth: Redis does nothing else for about a millisecond
 _SCRIPTS_UNDERWAY = 20
@@ -45,25 +53,37 @@ class RedisRows:
     """
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            # A connection that broke while it waited is opened once more, at once. Writing twice
-            # is writing once here; an answer that is late is not waited for twice.
-            retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
-        )
+        self._url = url
+        # A connection that broke while it waited is opened once more, at once. Writing twice is
+        # writing once here; an answer that is late is not waited for twice.
+        retry = Retry(NoBackoff(), 1, supported_errors=(NoConnection,))
+        self._redis = Redis.from_url(url, retry=retry, **TIMEOUTS)
+        self._by_loop: WeakKeyDictionary[Any, AsyncRedis] = WeakKeyDictionary()
 
     def read(
         self, project: str, views: Sequence[str], keys: Sequence[str]
     ) -> dict[tuple[str, str], Stamped]:
         """(view, key) to what is kept there: one round trip, and one moment, per 10,000 rows."""
         found: dict[tuple[str, str], Stamped] = {}
-        for some in _parts([(view, key) for key in keys for view in views], _READ_AT_ONCE):
-            values: Any = self._redis.mget([_name(project, *one) for one in some])
-            pairs = zip(some, values, strict=True)
-            found |= {one: _unpack(value) for one, value in pairs if value is not None}
+        for some in _pages_of(views, keys):
+            found |= _stamped(some, self._redis.mget([_name(project, *one) for one in some]))
         return found
+
+    async def read_async(
+        self, project: str, views: Sequence[str], keys: Sequence[str]
+    ) -> dict[tuple[str, str], Stamped]:
+        """Like :meth:`read`; the running loop has connections of its own."""
+        found: dict[tuple[str, str], Stamped] = {}
+        for some in _pages_of(views, keys):
+            names = [_name(project, *one) for one in some]
+            found |= _stamped(some, await self._in_this_loop().mget(names))
+        return found
+
+    async def close(self) -> None:
+        """Close the running loop's connections."""
+        client = self._by_loop.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
 
     def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
         """Keep (key, event time, created time, packed) where nothing newer is kept.
@@ -101,6 +121,14 @@ class RedisRows:
         version, eviction = information["redis_version"], information["maxmemory_policy"]
         return {"name": "Redis", "version": str(version), "eviction": str(eviction)}
 
+    def _in_this_loop(self) -> AsyncRedis:
+        """A client for the running loop: a connection belongs to the loop that opened it."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._by_loop:
+            retry = AsyncRetry(NoBackoff(), 1, supported_errors=(NoConnection,))
+            self._by_loop[loop] = AsyncRedis.from_url(self._url, retry=retry, **TIMEOUTS)
+        return self._by_loop[loop]
+
     def _remove(self, prefix: str) -> None:
         """Walk through the database and unlink what begins with `prefix`: neither blocks others."""
         for names in self._pages(f"{prefix}*"):
@@ -120,6 +148,17 @@ class RedisRows:
 def _parts(values: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+def _pages_of(views: Sequence[str], keys: Sequence[str]) -> Iterator[Sequence[tuple[str, str]]]:
+    """Places (view, key), as many as are asked for in one round trip."""
+    return _parts([(view, key) for key in keys for view in views], _READ_AT_ONCE)
+
+
+def _stamped(places: Sequence[tuple[str, str]], values: Any) -> dict[tuple[str, str], Stamped]:
+    """What a round trip brought for `places`, without those never written."""
+    pairs = zip(places, values, strict=True)
+    return {place: _unpack(value) for place, value in pairs if value is not None}
 
 
 def _name(project: str, view: str, key: str) -> str:

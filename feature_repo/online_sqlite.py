@@ -1,10 +1,11 @@
 """Packed online rows in a SQLite file: one table for each project.
 
-One of two backends behind ``online.py``, with the same six methods as ``online_redis.py``.
+One of two backends behind ``online.py``, with the same methods as ``online_redis.py``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import threading
@@ -40,6 +41,15 @@ class SqliteRows:
                 for view, key, *stamped in connection.execute(query, (*views, *some)):
                     found[view, key] = (stamped[0], stamped[1], stamped[2])
         return found
+
+    async def read_async(
+        self, project: str, views: Sequence[str], keys: Sequence[str]
+    ) -> dict[tuple[str, str], Stamped]:
+        """Like :meth:`read`, in a thread of the loop's pool: SQLite itself always blocks."""
+        return await asyncio.to_thread(self.read, project, views, keys)
+
+    async def close(self) -> None:
+        """Nothing is open that belongs to a loop."""
 
     def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
         """Keep (key, event time, created time, packed) where nothing newer is kept; all or none."""

@@ -87,6 +87,19 @@ def online(
     return frame_of(keys, found, columns_of(len(keys), found, rows, asked_at))
 
 
+async def online_async(
+    keys: Sequence[str], service: str, asked_at: int, settings: Settings | None = None
+) -> pl.DataFrame:
+    """Like :func:`online`, for a server with a loop: others are answered while the store is asked.
+
+    What it opened in the running loop is closed by ``packed_store(open_store()).close()``.
+    """
+    settings = settings or Settings()
+    store, found = open_store(settings), resolve(service, settings)
+    rows = await packed_store(store).read_async(store.config, list(found.views), list(keys))
+    return frame_of(keys, found, columns_of(len(keys), found, rows, asked_at))
+
+
 def online_row(key: str, service: str, asked_at: int, settings: Settings) -> dict[str, Any]:
     """What :func:`online` gives for one key, as plain values by name: no frame is made."""
     store, found = open_store(settings), resolve(service, settings)

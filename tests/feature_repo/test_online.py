@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 import time
@@ -100,6 +101,16 @@ def test_values_come_back_as_they_were_by_either_way(url, row, who):
     store.write(config, "view", [(who, NOW, NOW, row)])
     assert store.online_read(config, view(), [key(who=who)]) == [(moment(NOW), packed)]
 
+    async def read() -> list:
+        asked = [key(who=who), key(who=f"not {who}")]
+        try:
+            return await store.online_read_async(config, view(), asked, ["num", "nums"])
+        finally:
+            await store.close()
+
+    some = {name: packed[name] for name in ("num", "nums")}
+    assert asyncio.run(read()) == [(moment(NOW), some), (None, None)]
+
 
 @quick
 @given(
@@ -130,6 +141,22 @@ def test_reads_are_in_the_order_asked_with_none_for_the_unknown(url):
     }
     assert store.read(config, ["one"], []) == {"one": []}
     assert store.online_read(config, view(), [key(who="nobody")]) == [(None, None)]
+
+
+def test_a_loop_goes_on_while_it_reads_and_each_loop_has_its_own_connections(url):
+    store, config = PackedOnlineStore(), place(url)
+    store.write(config, "view", [(f"u{n}", 1, 1, {"n": n}) for n in range(20)])
+
+    async def read_all() -> list:
+        tasks = [store.read_async(config, ["view", "none"], [f"u{n}", "nobody"]) for n in range(20)]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            await store.close()
+
+    wanted = [{"view": [(1, 1, {"n": n}), None], "none": [None, None]} for n in range(20)]
+    for _ in range(2):
+        assert asyncio.run(read_all()) == wanted
 
 
 def test_many_keys_are_looked_up_by_index_in_several_statements(url):
@@ -266,9 +293,19 @@ def read_online(store: FeatureStore) -> dict:
     return found.to_dict()
 
 
+async def read_online_async(store: FeatureStore) -> dict:
+    rows = [{"who": who} for who in ("b", "nobody", "a")]
+    found = await store.get_online_features_async(
+        features=["rows:num", "rows:nums"], entity_rows=rows
+    )
+    await store._get_provider().close()
+    return found.to_dict()
+
+
 def test_plain_feast_materializes_and_never_undoes_a_newer_write(feast_store):
     feast_store.materialize(EPOCH, moment(NOW))
     before = read_online(feast_store)
+    assert asyncio.run(read_online_async(feast_store)) == before
     assert before["num"] == [2, None, 2**60 + 1]
     assert before["nums"] == [[], None, [1]]
     packed = feast_store._get_provider().online_store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -17,6 +18,16 @@ ODD = ["a:b", "a", ":", "*", "?", "[a]", "a\nb", "\0", "ä", "packed:shop:view:a
 @pytest.fixture
 def rows(redis_url) -> RedisRows:
     return RedisRows(redis_url)
+
+
+def read_in_a_loop(rows: RedisRows, views: list[str], keys: list[str]) -> dict:
+    async def read() -> dict:
+        try:
+            return await rows.read_async("shop", views, keys)
+        finally:
+            await rows.close()
+
+    return asyncio.run(read())
 
 
 def test_ids_views_and_projects_of_any_characters_are_apart(rows):
@@ -61,6 +72,9 @@ def test_many_keys_of_many_views_are_one_round_trip(rows, redis):
         before = client.info("commandstats")["cmdstat_mget"]["calls"]
         assert len(rows.read("shop", views, keys)) == 1500
         assert client.info("commandstats")["cmdstat_mget"]["calls"] == before + 1
+        kept = read_in_a_loop(rows, views, keys)
+        assert kept == rows.read("shop", views, keys)
+        assert client.info("commandstats")["cmdstat_mget"]["calls"] == before + 3
 
 
 @pytest.mark.parametrize("older", [(1, 9), (2, 1)])
@@ -112,6 +126,10 @@ def test_a_server_that_went_is_noticed_and_one_that_is_back_is_found():
         began = time.monotonic()
         with pytest.raises(client_of_redis.TimeoutError):
             rows.read("shop", ["view"], ["a"])
+        assert 1 < time.monotonic() - began < 4
+        began = time.monotonic()
+        with pytest.raises(client_of_redis.TimeoutError):
+            read_in_a_loop(rows, ["view"], ["a"])
         assert 1 < time.monotonic() - began < 4
     finally:
         server.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import polars as pl
 import pytest
 
@@ -11,7 +13,10 @@ from feature_repo.events import EVENT_SCHEMA, KIND_CODES
 from feature_repo.parity import compare
 from feature_repo.retrieval import (
     online,
+    online_async,
     online_row,
+    open_store,
+    packed_store,
     point_in_time,
     schema,
     schema_hash,
@@ -56,8 +61,6 @@ def test_offline_rows_equal_online_rows_for_every_user_and_item(shop, users):
 
 def test_parity_sees_a_difference(shop, users):
     store_row = {"running_day": 0}
-    from feature_repo.retrieval import open_store, packed_store
-
     online_store = packed_store(open_store(shop.settings))
     config = open_store(shop.settings).config
     held = online_store.read(config, ["user_state"], users[:1])["user_state"][0]
@@ -118,9 +121,20 @@ def test_one_row_as_plain_values_is_that_of_the_frame(shop, users):
     assert unknown_row("shopper", now, shop.settings) == wanted
 
 
-def test_plain_feast_reads_the_same_online(shop, users):
-    from feature_repo.retrieval import open_store
+def test_many_tasks_of_a_loop_read_what_one_thread_reads(shop, users):
+    now, asked = shop.clock.now(), [*users[:5], "nobody"]
 
+    async def read() -> list[pl.DataFrame]:
+        reads = [online_async([user], "shopper", now, shop.settings) for user in asked]
+        try:
+            return await asyncio.gather(*reads)
+        finally:
+            await packed_store(open_store(shop.settings)).close()
+
+    assert pl.concat(asyncio.run(read())).equals(online(asked, "shopper", now, shop.settings))
+
+
+def test_plain_feast_reads_the_same_online(shop, users):
     now = shop.clock.now()
     plain = open_store(shop.settings).get_online_features(
         features=open_store(shop.settings).get_feature_service("shopper"),
