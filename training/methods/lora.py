@@ -48,10 +48,8 @@ class Lora(Method):
 
         text: Any = network.text
         network.requires_grad_(False)
-        # The last attention projections of BERT-like models; peft finds them by name.
-        config = LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, target_modules=["query", "value"], lora_dropout=0.0
-        )
+        # Which projections: peft knows those of each family of models by its name.
+        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=0.0)
         inject_adapter_in_model(config, text.model)
         items: Any = network.items
         items.text.requires_grad_(True)

@@ -1,8 +1,9 @@
-"""A text encoder: item texts to vectors of length 1, by a transformer's mean over tokens.
+"""A text encoder: item texts to vectors of length 1, by a transformer and its pooling.
 
 The default is all-MiniLM-L6-v2 (22 M parameters, 384 wide), whose weights lie in an installed
-package, so that nothing is asked of any hub. Encoding costs milliseconds a text: callers cache
-what comes out, and only methods that change the encoder run it in training. Next: ``items.py``.
+package, so that nothing is asked of any hub. A causal decoder serves as well. Encoding costs
+milliseconds a text: callers cache what comes out, and only methods that change the encoder run it
+in training. Next: ``pooling.py``, then ``items.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.models.pooling import Pooling, mean_token, pooling_of
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -28,21 +31,21 @@ MAX_TOKENS = 64
 class TextEncoder(nn.Module):
     """A transformer and its tokenizer, as one function from texts to vectors."""
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, model: nn.Module, tokenizer: Tokenizer, pooling: Pooling = mean_token
+    ) -> None:
         super().__init__()
-        self.model = model
-        self.tokenizer = tokenizer
+        self.model, self.tokenizer, self.pooling = model, tokenizer, pooling
         tokenizer.enable_truncation(MAX_TOKENS)
-        tokenizer.enable_padding()
+        # On the right, whatever a decoder's own files say: what a token reads lies before it.
+        tokenizer.enable_padding(direction="right")
 
     def forward(self, input_ids_NT: Tensor, attention_mask_NT: Tensor) -> Tensor:
-        """Vectors (N, D) of length 1: the mean of the real tokens' outputs, normalised."""
+        """Vectors (N, D) of length 1: the real tokens' outputs, pooled and normalised."""
         hidden_NTD = self.model(
             input_ids=input_ids_NT, attention_mask=attention_mask_NT
         ).last_hidden_state
-        mask_NT1 = attention_mask_NT.unsqueeze(2).to(hidden_NTD.dtype)
-        mean_ND = (hidden_NTD * mask_NT1).sum(dim=1) / mask_NT1.sum(dim=1).clamp(min=1.0)
-        return F.normalize(mean_ND, dim=1)
+        return F.normalize(self.pooling(hidden_NTD, attention_mask_NT), dim=1)
 
     def tokens(self, texts: Sequence[str], max_tokens: int = MAX_TOKENS) -> tuple[Tensor, Tensor]:
         """Token ids and mask (N, T) of `texts`, cut at `max_tokens`, padded to the longest."""
@@ -116,7 +119,9 @@ def load_text_encoder(name: str, seed: int = 0) -> TextEncoder:
             f"{', '.join(PACKAGED)}, a folder of a transformers model, or a model on a hub that "
             "this machine can reach"
         ) from error
-    return TextEncoder(model, backend).eval()
+    model.config.use_cache = False  # a decoder would keep what it says next for, and nobody asks
+    folder = Path(source) if Path(source).is_dir() else None
+    return TextEncoder(model, backend, pooling_of(model, folder)).eval()
 
 
 def _source(name: str) -> str:
