@@ -16,6 +16,8 @@ Features = Mapping[str, float | None]
 
 TASKS = {
     "leave_90d": "risk of leaving within 90 days",
+    "leave_60d": "risk of buying nothing in 60 days",
+    "leave_30d": "risk of buying nothing in 30 days",
     "purchase_30d": "chance of a purchase within 30 days",
 }
 

@@ -17,7 +17,7 @@ MAX_ITEMS = 200
 MAX_EVENTS = 500
 
 Field_ = Annotated[str, StringConstraints(max_length=8000)] | None
-Task = Literal["leave_90d", "purchase_30d"]
+Task = Literal["leave_90d", "purchase_30d", "leave_60d", "leave_30d"]
 Action = Literal["nothing", "reminder", "coupon", "reminder@later", "coupon@later"]
 
 
@@ -129,7 +129,8 @@ class Prediction(Answer):
     """Probabilities of what the shopper will do."""
 
     probabilities: dict[str, float] = Field(
-        description="by task: `leave_90d` no purchase in 90 days, `purchase_30d` one in 30"
+        description="by task: `leave_90d` no purchase in 90 days, `leave_60d` and `leave_30d` "
+        "in 60 and 30, `purchase_30d` one in 30"
     )
     reasons: dict[str, str] = Field(description="by task, what stands behind it in plain words")
 

@@ -12,7 +12,7 @@ from serving.schemas import Alternative, Item, User
 class Risk(BaseModel):
     """One thing that the shopper may do."""
 
-    task: str = Field(description="`leave_90d`, `purchase_30d`")
+    task: str = Field(description="`leave_90d`, `purchase_30d`, `leave_60d`, `leave_30d`")
     probability: float = Field(description="calibrated")
     reason: str = Field(description="the probability and the shopper's rhythm in plain words")
 

@@ -42,6 +42,7 @@ from training.models.graphs import OUTPUTS, ItemGraph, TextGraph, UserGraph, com
 from training.models.probes import Inputs, item_inputs, text_inputs, user_inputs
 from training.network import Network, learnt_state
 from training.run import Run
+from training.tasks import TASKS
 
 LARGEST_DIFFERENCE = 1e-3
 """Allowed difference of a float32 value between torch and ONNX Runtime, relative to size 1."""
@@ -107,7 +108,7 @@ def predict(
 def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dict[str, float]]:
     """Calibrate the heads of `network` on validation; their thresholds, and metrics there."""
     examples = dataset.examples("valid")
-    logit_NH = np.zeros(examples.label.shape)
+    logit_NH = np.zeros((len(examples), len(network.logit_names)))
     ranked: list[dict[str, Floats]] = []
     for rows, output in predict(network, dataset, "valid"):
         logit_NH[rows] = output.logit_BH.cpu().numpy()
@@ -119,18 +120,32 @@ def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dic
         ranked.append(per_example(ranks, offsets) if len(asked) else {})
     names = {name for found in ranked for name in found}
     metrics = {n: float(np.concatenate([r[n] for r in ranked if r]).mean()) for n in sorted(names)}
-    calibration, thresholds = {}, {}
+    label_NH = np.array(examples.label)
+    network.set_calibration(_calibration(network, logit_NH, label_NH))
+    logit = torch.as_tensor(logit_NH, device=network.calibration_H2.device)
+    answer_NH = network.probabilities(logit).cpu().numpy()
+    thresholds = {}
     for column, head in enumerate(network.head_names):
-        logit, label = logit_NH[:, column], np.asarray(examples.label[:, column])
+        answer, label = answer_NH[:, column], label_NH[:, column]
         asked = ~np.isnan(label)
-        slope, shift = calibration[head] = platt(logit, label)
-        probability = 1.0 / (1.0 + np.exp(-(slope * logit + shift)))
         if asked.any():
-            thresholds[head] = best_f1_threshold(probability[asked], label[asked])
-            found = probability_metrics(probability, label, thresholds[head])
+            thresholds[head] = best_f1_threshold(answer[asked], label[asked])
+            found = probability_metrics(answer, label, thresholds[head])
             metrics |= {f"{head}/{name}": value for name, value in found.items()}
-    network.set_calibration(calibration)
     return thresholds, metrics
+
+
+def _calibration(
+    network: Network, logit_NH: np.ndarray, label_NH: np.ndarray
+) -> dict[str, tuple[float, float]]:
+    """Slope and shift of each logit, from what the labels say of it."""
+    found = {}
+    for name, columns in network.columns.items():
+        task, logit = TASKS[name], logit_NH[:, columns.logits]
+        taught = task.taught(torch.as_tensor(label_NH[:, columns.heads])).numpy()
+        for column, learnt in enumerate(task.logits):
+            found[learnt] = platt(logit[:, column], taught[:, column])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +183,7 @@ def pack(
         "history_length": spec["history_length"],
         "heads": list(network.head_names),
         "thresholds": finished.thresholds,
-        "calibration": dict(zip(network.head_names, network.calibration_H2.tolist(), strict=True)),
+        "calibration": dict(zip(network.logit_names, network.calibration_H2.tolist(), strict=True)),
         "metrics": finished.metrics,
         "lineage": finished.lineage | {"libraries": _libraries()},
         "max_export_difference": difference,

@@ -142,7 +142,7 @@ class Training:
             zip(self.run.tasks, self.run.task_weights, strict=True)
         ):
             if num := int((batch.task_B == code).sum()):
-                mean = TASKS[name].loss(output, batch, self.network.task_heads[name])
+                mean = TASKS[name].loss(output, batch, self.network.columns[name])
                 loss = loss + weight * num * mean
         if learning:
             for method in self.run.methods:

@@ -24,6 +24,7 @@ from training.models.text import load_text_encoder
 from training.models.user import UserEncoder
 from training.run import Run
 from training.tasks import TASKS
+from training.tasks.task import Columns
 
 State = dict[str, Tensor]
 
@@ -45,16 +46,18 @@ class Network(nn.Module):
         self.user = UserEncoder(config, sizes["num_kinds"], sizes["num_scalars"])
         tasks = {name: TASKS[name] for name in run.tasks}
         self.head_names = tuple(head for task in tasks.values() for head in task.heads)
-        self.task_heads: dict[str, slice] = {}
-        num_heads = 0
+        self.logit_names = tuple(logit for task in tasks.values() for logit in task.logits)
+        self.columns: dict[str, Columns] = {}
+        num_heads = num_logits = 0
         for name, task in tasks.items():
-            self.task_heads[name] = slice(num_heads, num_heads + len(task.heads))
-            num_heads += len(task.heads)
-            if task.heads:
+            ends = num_heads + len(task.heads), num_logits + len(task.logits)
+            self.columns[name] = Columns(slice(num_heads, ends[0]), slice(num_logits, ends[1]))
+            num_heads, num_logits = ends
+            if task.logits:
                 self.user.heads[name] = task.head(config.width + 1 + sizes["num_scalars"])
         self.num_scalars = int(sizes["num_scalars"])
         self.register_buffer(
-            "calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.head_names)).reshape(-1, 2)
+            "calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.logit_names)).reshape(-1, 2)
         )
         self.text: nn.Module | None = None
 
@@ -83,13 +86,18 @@ class Network(nn.Module):
         return self.items(text_ID, catalogue.index_I, catalogue.scalars_IS)
 
     def probabilities(self, logit_BH: Tensor) -> Tensor:
-        """Calibrated probabilities (Platt 1999): sigmoid(a logit + b), fitted on validation."""
+        """What the tasks answer, from logits calibrated on validation: a logit + b (Platt 1999)."""
         slope_H, shift_H = self.calibration_H2.unbind(dim=1)
-        return torch.sigmoid(logit_BH * slope_H + shift_H)
+        calibrated_BH = logit_BH * slope_H + shift_H
+        answers = [
+            TASKS[name].answer(calibrated_BH[:, columns.logits])
+            for name, columns in self.columns.items()
+        ]
+        return torch.cat(answers, dim=1)
 
     def set_calibration(self, calibration: Mapping[str, Sequence[float]]) -> None:
-        """Slope and shift of each head."""
-        rows = [list(calibration[head]) for head in self.head_names]
+        """Slope and shift of each logit."""
+        rows = [list(calibration[logit]) for logit in self.logit_names]
         self.calibration_H2.copy_(torch.tensor(rows).reshape(-1, 2))
 
     def num_parameters(self) -> tuple[int, int]:

@@ -79,16 +79,20 @@ class Calendar:
             "test": (self.valid_end, self.test_end),
         }[split]
 
-    def snapshots(self, split: Split, first: int) -> tuple[int, ...]:
+    def snapshots(self, split: Split, first: int, window: int | None = None) -> tuple[int, ...]:
         """Moments of `split` at which every customer is asked about, ascending.
 
-        Each one's label window closes inside its split; training's go back to `first`.
+        Each one's label window of a horizon closes inside its split; training's go back to `first`,
+        and on to where a shorter `window` (microseconds) closes.
         """
         start, end = self.window(split)
-        latest = (self.train_end if split == "train" else end) - self.horizon_days * DAY
+        horizon, step = self.horizon_days * DAY, self.snapshot_every_days * DAY
+        latest = end - horizon
         if start is not None:
             return (start,) if start <= latest else ()
-        return tuple(range(latest, first, -self.snapshot_every_days * DAY))[::-1]
+        if window is not None:
+            latest += (horizon - window) // step * step
+        return tuple(range(latest, first, -step))[::-1]
 
     def refit(self) -> Calendar:
         """The calendar that trains on everything closed before the test; no validation is left."""

@@ -4,6 +4,8 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 
 export const TASKS = {
   leave_90d: "Leaves within 90 days",
+  leave_60d: "Buys nothing in 60 days",
+  leave_30d: "Buys nothing in 30 days",
   purchase_30d: "Buys within 30 days",
 };
 

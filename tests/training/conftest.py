@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.tasks import TASKS
+
 DAY = 86_400_000_000
 WEEK = 7 * DAY
 PURCHASE = 4
 TEXT_WIDTH = 384
 USER_NAMES = ("recency_days_purchase", "num_orders", "spend")
 ITEM_NAMES = ("num_purchases_30d", "num_purchases_90d")
-HEADS = {"next_item": [], "retention": ["leave_90d", "purchase_30d"]}
+RETENTION = TASKS["retention"].heads
+HEADS = {"next_item": [], "retention": list(RETENTION)}
 Order = tuple[str, int, tuple[int, ...]]
 """User, day, items (1 .. num_items)."""
 
@@ -36,7 +39,7 @@ class Maker:
 
     def next_item(self, first: int, end: int) -> list[dict]:
         asked = [o for o in self.orders if first <= o[1] < end and self.before(o[0], o[1])]
-        return [self.row(0, user, day, items, (np.nan, np.nan)) for user, day, items in asked]
+        return [self.row(0, user, day, items, {}) for user, day, items in asked]
 
     def retention(self, days: Sequence[int]) -> list[dict]:
         rows = []
@@ -44,11 +47,16 @@ class Maker:
             for user in sorted({order[0] for order in self.orders if order[1] < day}):
                 ahead = [o[1] - day for o in self.by_user[user] if o[1] >= day]
                 wait = min(ahead, default=self.horizon_days)
-                label = (float(wait >= self.horizon_days), float(wait < self.horizon_days // 3))
-                rows.append(self.row(1, user, day, (), label))
+                rows.append(self.row(1, user, day, (), self.labels(wait)))
         return rows
 
-    def row(self, task: int, user: str, day: int, items: tuple[int, ...], label: tuple) -> dict:
+    def labels(self, wait: int) -> dict[str, float]:
+        """What a wait of so many days says of each head; no window is open."""
+        soon, later, late = (wait >= self.horizon_days * k // 3 for k in (1, 2, 3))
+        left = {"leave_30d": soon, "leave_60d": later, "leave_90d": late, "purchase_30d": not soon}
+        return {head: float(true) for head, true in left.items()}
+
+    def row(self, task: int, user: str, day: int, items: tuple[int, ...], label: dict) -> dict:
         past = self.before(user, day)
         lines = [(item, past_day) for _, past_day, bought in past for item in bought]
         scalars = [day - past[-1][1], len(past), float(len(lines))]
@@ -57,7 +65,7 @@ class Maker:
             "user": user,
             "day": day,
             "items": items,
-            "label": label,
+            "label": [label.get(head, np.nan) for head in RETENTION],
             "lines": lines,
             "scalars": scalars,
         }
@@ -129,7 +137,7 @@ def examples(rows: list[dict], ever: np.ndarray, weeks: list[int], user):
         asked_at=np.array([row["day"] for row in rows]) * DAY,
         weight=np.ones(len(rows), np.float32),
         scalars=user.apply(np.array([row["scalars"] for row in rows], dtype=float)),
-        label=np.array([row["label"] for row in rows], np.float32).reshape(-1, 2),
+        label=np.array([row["label"] for row in rows], np.float32).reshape(-1, len(RETENTION)),
         target=np.array([item for items in left for item in items], dtype=np.int64),
         target_offsets=np.cumsum([0, *map(len, left)]),
         num_bought=np.array([len(row["items"]) for row in rows]),

@@ -16,6 +16,7 @@ from training.datasets.encode import EncodeSpec
 from training.datasets.examples import Examples
 from training.datasets.histories import Histories
 from training.datasets.normalise import Normaliser
+from training.tasks import TASKS
 
 DAY = 86_400_000_000
 GROUPS = ("red cup", "blue lamp", "green plate", "paper bag")
@@ -66,7 +67,8 @@ def _examples(num: int, longest: int, group: np.ndarray, rng: np.random.Generato
     items = [rng.choice(pools[g], n) for g, n in zip(taste, lengths, strict=True)]
     task, numbers = np.arange(num) % 2, rng.normal(size=(num, 2 * NUM_SCALARS))
     stays = numbers[:, 0] > 0
-    label = np.where(task[:, None] == 1, np.stack([~stays, stays], axis=1), np.nan)
+    told = {head: stays if head == "purchase_30d" else ~stays for head in TASKS["retention"].heads}
+    label = np.where(task[:, None] == 1, np.stack(list(told.values()), axis=1), np.nan)
     baskets = [
         rng.choice(pools[g], 3, replace=False) if kind == 0 else np.zeros(0, np.int64)
         for g, kind in zip(taste, task, strict=True)

@@ -25,6 +25,7 @@ from training.metrics.calibration import platt
 from training.metrics.probability import best_f1_threshold, probability_metrics
 from training.network import Network, learnt_state
 from training.recipes import shopper
+from training.tasks import TASKS
 
 NUM_ITEMS, TEXT_WIDTH = 30, 384
 
@@ -207,7 +208,7 @@ def test_draws_of_equal_seed_give_equal_intervals():
 def test_the_json_is_strict_and_names_everything(report):
     found = json.loads(json.dumps(to_dict(report), allow_nan=False))
     assert set(found["next_item"]["test"]) == {ALL_ITEMS, NEW_ITEMS}
-    assert set(found["retention"]) == {"leave_90d", "purchase_30d"}
+    assert set(found["retention"]) == set(TASKS["retention"].heads)
     numbers = found["retention"]["leave_90d"]["test"][EVERYONE]["sources"][MODEL]
     assert set(numbers) == {
         *("auc", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
@@ -242,7 +243,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(report):
     assert tags.open == []
     assert tags.links == []
     assert not re.search(r"<script|@import|url\((?!#)", text)
-    assert text.count("<svg") == 2 + 2 * 2 + 1
+    assert text.count("<svg") == 2 + 2 * len(TASKS["retention"].heads) + 1
     assert "nan" not in re.sub(r"<[^>]*>", " ", text).lower().split()
     for word in ("popularity", "co occurrence", "logistic rfm", "seen items excluded", "AUC"):
         assert word in text
@@ -275,7 +276,7 @@ def finished(dataset, tmp_path_factory):
     torch.manual_seed(3)
     run = shopper("tiny")
     network = Network(run, dataset.meta)
-    network.calibration_H2.copy_(torch.tensor([[0.5, -1.0], [2.0, 0.3]]))
+    network.calibration_H2.copy_(torch.tensor([[0.5, -1.0], [2.0, 0.3], [1.0, 0.1]]))
     folder = tmp_path_factory.mktemp("run")
     (folder / "run.json").write_text(run.to_json())
     (folder / "data").symlink_to(dataset.folder)
@@ -305,8 +306,7 @@ def test_a_finished_run_answers_as_its_network_does(dataset, finished):
         catalogue, texts = dataset.items(batch.week), torch.ones(1, TEXT_WIDTH)
         output = network(batch.to("cpu"), catalogue.to("cpu"), texts)
         np.testing.assert_allclose(scores, output.score_BI, atol=1e-5)
-        logit = output.logit_BH.numpy()
-        expected = 1 / (1 + np.exp(-(logit * [0.5, 2.0] + [-1.0, 0.3])))
+        expected = network.probabilities(output.logit_BH)
         np.testing.assert_allclose(chances, expected, atol=1e-5)
         assert len(np.unique(found.week[rows])) == 1
         asked += rows.tolist()

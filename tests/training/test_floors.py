@@ -225,4 +225,4 @@ def test_a_head_with_one_kind_of_label_gets_its_rate(name, make_dataset):
     dataset = make_dataset(orders, num_items=1, train_end=150, valid_end=195, end=240)
     rows = examples_of(dataset, "test", "retention")
     found = fitted(name, dataset).probabilities(dataset, "test", rows)
-    np.testing.assert_allclose(found, [[0.0, 1.0]] * len(rows), atol=1e-9)
+    np.testing.assert_allclose(found, [[0.0, 1.0, 0.0, 0.0]] * len(rows), atol=1e-9)

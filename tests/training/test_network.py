@@ -185,16 +185,19 @@ def test_an_item_beyond_the_vocabulary_is_scored_by_text_and_numbers(network, da
     assert vectors.norm(dim=1)[1:].allclose(torch.ones(len(vectors) - 1), atol=1e-5)
 
 
-def test_calibration_changes_probabilities_and_no_order(network):
-    logits = torch.linspace(-3, 3, 7).unsqueeze(1).expand(7, 2)
+def test_answers_are_made_of_calibrated_logits(network):
+    names = network.logit_names
+    logits = torch.linspace(-3, 3, 7).unsqueeze(1).expand(7, len(names))
     plain = network.probabilities(logits)
-    network.set_calibration({"leave_90d": (0.5, 1.0), "purchase_30d": (1.0, 0.0)})
+    network.set_calibration(dict.fromkeys(names, (1.0, 0.0)) | {names[0]: (0.5, 1.0)})
     try:
         calibrated = network.probabilities(logits)
     finally:
-        network.set_calibration({"leave_90d": (1.0, 0.0), "purchase_30d": (1.0, 0.0)})
-    torch.testing.assert_close(calibrated[:, 0], torch.sigmoid(0.5 * logits[:, 0] + 1.0))
-    torch.testing.assert_close(calibrated[:, 1], plain[:, 1])
+        network.set_calibration(dict.fromkeys(names, (1.0, 0.0)))
+    told = TASKS["retention"].answer(logits.clone().index_copy(
+        1, torch.tensor([0]), (0.5 * logits[:, :1] + 1.0)))  # fmt: skip
+    torch.testing.assert_close(calibrated, told)
+    assert not torch.allclose(calibrated, plain)
 
 
 def test_a_state_survives_its_copy_and_a_strange_one_is_refused(network, dataset):
@@ -208,10 +211,10 @@ def test_a_state_survives_its_copy_and_a_strange_one_is_refused(network, dataset
 
 def test_every_task_has_its_own_columns_of_the_heads(network):
     columns = list(range(len(network.head_names)))
-    taken = [c for name in RUN.tasks for c in columns[network.task_heads[name]]]
+    taken = [c for name in RUN.tasks for c in columns[network.columns[name].heads]]
     assert taken == columns
     for name in RUN.tasks:
-        assert network.head_names[network.task_heads[name]] == TASKS[name].heads
+        assert network.head_names[network.columns[name].heads] == TASKS[name].heads
 
 
 def test_a_batch_knows_its_size(dataset):

@@ -111,8 +111,9 @@ def test_examples_are_those_of_the_spine(dataset, events):
         assert ((found.asked_at >= (start or 0)) & (found.asked_at < end)).all()
         asked = found.task == 1
         assert np.isnan(found.label[~asked]).all()
-        assert np.isin(found.label[asked, :2], [0.0, 1.0]).all()
-        assert np.isnan(found.label[asked, 2:]).all()
+        soon, own = TASKS["retention"].heads.index("leave_30d"), len(TASKS["retention"].heads)
+        assert np.isin(found.label[asked, soon], [0.0, 1.0]).all()
+        assert np.isnan(found.label[asked, own:]).all()
         assert (np.diff(found.target_offsets)[asked] == 0).all()
         assert (np.diff(found.target_offsets)[~asked] > 0).all()
 

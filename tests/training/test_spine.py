@@ -77,7 +77,7 @@ def test_a_task_has_null_labels_in_the_columns_of_the_others():
     assert by_task[0]["targets"].to_list() == [["cup"]]
     assert by_task[0]["leave_90d"].null_count() == len(by_task[0])
     assert by_task[1]["targets"].list.len().max() == 0
-    assert by_task[1]["leave_90d"].null_count() == 0
+    assert by_task[1]["leave_30d"].null_count() == 0
     assert rows["event_timestamp"].dtype == pl.Datetime("us", "UTC")
 
 

@@ -8,11 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from feature_repo.events import EVENT_SCHEMA
 from training.policies import Budgeted
 from training.run import Calendar
 from training.tasks import TASKS, Uplift
+from training.tasks.horizons import hazards_taught
 
 DAY = 86_400_000_000
 CALENDAR = Calendar(train_end=200 * DAY, valid_end=230 * DAY, test_end=265 * DAY, horizon_days=30)
@@ -90,14 +93,25 @@ class TestNextItem:
 
 
 class TestRetention:
-    def test_snapshots_go_back_from_the_cut_by_weeks_and_ask_every_customer(self):
+    def test_snapshots_go_by_weeks_up_to_the_last_closed_window_and_ask_every_customer(self):
         rows = [
             event("purchase", "ann", 155, "cup", "o1"),
             event("view", "bob", 1, "cup"),
             event("purchase", "cyd", 163, "cup", "o2"),
         ]
         found = [(user, at) for user, at, _ in asked("retention", rows, "train")]
-        assert found == [("ann", 156), ("ann", 163), ("ann", 170), ("cyd", 170)]
+        assert found[:4] == [("ann", 156), ("ann", 163), ("ann", 170), ("cyd", 170)]
+        assert found[4:] == [(user, at) for at in (177, 184) for user in ("ann", "cyd")]
+
+    def test_a_window_that_is_open_at_the_cut_has_no_label_whatever_it_showed(self):
+        rows = [event("purchase", "ann", 1, "cup"), event("purchase", "ann", 185, "cup")]
+        known = {at: row for _, at, row in asked("retention", rows, "train") if at >= 170}
+        windows = ("leave_30d", "leave_60d", "leave_90d")
+        assert [[known[at][w] for w in windows] for at in (170, 177, 184)] == [
+            [1.0, 0.0, 0.0],
+            [0.0, 0.0, None],
+            [0.0, None, None],
+        ]
 
     @pytest.mark.parametrize(
         ("wait", "leaves", "buys_soon"), [(0, 0, 1), (9.99, 0, 1), (10, 0, 0), (30, 1, 0)]
@@ -114,7 +128,7 @@ class TestRetention:
             event("purchase", "ann", 190, "cup", late_days=15),
         ]
         last = asked("retention", rows, "train")[-1]
-        assert (last[1], last[2]["leave_90d"]) == (170, 1)
+        assert (last[1], last[2]["leave_30d"]) == (184, 1)
 
     def test_an_old_purchase_that_becomes_known_later_is_no_return(self):
         rows = [
@@ -127,7 +141,9 @@ class TestRetention:
     def test_no_label_window_passes_the_end_of_its_split(self):
         rows = [event("purchase", "ann", 1, "cup")]
         for split, end in (("train", 200), ("valid", 230), ("test", 265)):
-            assert all(at + 30 <= end for _, at, _ in asked("retention", rows, split))
+            for _, at, row in asked("retention", rows, split):
+                assert at + 10 <= end
+                assert (row["leave_90d"] is None) == (at + 30 > end)
 
     def test_a_shop_without_purchases_asks_nobody(self):
         assert asked("retention", [event("view", "ann", 1, "cup")], "train") == []
@@ -184,14 +200,13 @@ class TestUplift:
 
 
 class TestLosses:
-    def batch(self):
+    def batch(self, label):
+        """Four examples, the first and third of another task."""
         import torch
 
         from training.models.batch import Batch, Output
         from training.models.softmax import Scores
 
-        nan = math.nan
-        label = torch.tensor([[nan, nan], [1.0, 0.0], [nan, nan], [0.0, 1.0]])
         nothing, empty = torch.zeros(0, dtype=torch.int64), torch.zeros(4, 1)
         scores = Scores(
             vector_RW=empty,
@@ -214,34 +229,59 @@ class TestLosses:
             scalars_BF=empty,
             target_T=torch.tensor([1, 3, 2]),
             target_row_T=torch.tensor([0, 0, 2]),
-            label_BH=label,
+            label_BH=torch.tensor(label),
             weight_B=torch.ones(4),
         )
-        return Output(scores=scores, logit_BH=torch.tensor([[9.0, 9.0], [1.0, -2.0]] * 2)), batch
+        return Output(
+            scores=scores, logit_BH=torch.tensor([[9.0] * 3, [1.0, -2.0, 0.5]] * 2)
+        ), batch
 
     def test_an_order_weighs_the_same_whatever_its_number_of_items(self):
-        output, batch = self.batch()
+        output, batch = self.batch([[math.nan]] * 4)
         p = np.exp([1.0, 2.0, 0.5]) / np.exp([1.0, 2.0, 0.5]).sum()
         expected = (-(np.log(p[0]) + np.log(p[2])) / 2 - np.log(p[1])) / 2
         assert float(TASKS["next_item"].loss(output, batch)) == pytest.approx(expected, rel=1e-6)
 
-    def test_the_log_loss_is_that_of_the_asked_examples_alone(self):
-        output, batch = self.batch()
-        p = 1 / (1 + np.exp(-np.array([1.0, -2.0])))
-        stays = -np.log(1 - p[0]) - np.log(p[1])
-        leaves = -np.log(p[0]) - np.log(1 - p[1])
+    def test_the_loss_of_retention_is_the_likelihood_of_what_was_seen_of_each_wait(self):
+        import torch
+
+        nan = math.nan
+        nobody, second, open_ = [nan] * 4, [0.0, 0.0, 0.0, 1.0], [nan, 0.0, nan, 1.0]
+        output, batch = self.batch([nobody, second, nobody, open_])
+        survived = TASKS["retention"].answer(output.logit_BH[1:2])[0, [3, 2, 0]]
+        bought_second = -torch.log(survived[0] - survived[1])
+        not_in_the_first = -torch.log(survived[0])
         found = float(TASKS["retention"].loss(output, batch))
-        assert found == pytest.approx((stays + leaves) / 2, rel=1e-6)
+        assert found == pytest.approx(float(bought_second + not_in_the_first) / 2, rel=1e-5)
 
     def test_gradients_are_finite_where_nobody_was_asked(self):
         import torch
 
-        output, batch = self.batch()
+        output, batch = self.batch([[math.nan] * 4, [1.0, 0.0, 1.0, 1.0]] * 2)
         logit = output.logit_BH.clone().requires_grad_()
         loss = TASKS["retention"].loss(type(output)(scores=output.scores, logit_BH=logit), batch)
         loss.backward()
         assert torch.isfinite(logit.grad).all()
         assert (logit.grad[[0, 2]] == 0).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(*[st.floats(-50, 50)] * 3), min_size=1, max_size=5))
+def test_horizons_never_contradict_each_other(logits):
+    answers = TASKS["retention"].answer(torch.tensor(logits, dtype=torch.float32))
+    found = dict(zip(TASKS["retention"].heads, answers.T, strict=True))
+    assert (found["leave_30d"] >= found["leave_60d"]).all()
+    assert (found["leave_60d"] >= found["leave_90d"]).all()
+    torch.testing.assert_close(found["purchase_30d"], 1.0 - found["leave_30d"])
+    assert ((answers >= 0) & (answers <= 1)).all()
+
+
+def test_hazards_are_taught_by_waits_alone_that_reached_their_interval():
+    nan = math.nan
+    survived = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0], [0.0, nan, nan], [1.0, nan, nan]])
+    expected = [[0.0, 0.0, 0.0], [0.0, 1.0, nan], [1.0, nan, nan], [0.0, nan, nan]]
+    found = hazards_taught(survived).tolist()
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -253,11 +293,14 @@ def test_a_task_names_one_label_column_and_one_logit_for_each_head(name):
     columns = task.examples(frame(*rows), CALENDAR, "train").columns
     assert set(columns) == {"user_id", "asked_at", "weight", *(task.heads or ["targets"])}
     if task.heads:
-        assert task.head(5)(torch.zeros(3, 5)).shape == (3, len(task.heads))
+        logits = task.head(5)(torch.zeros(3, 5))
+        assert logits.shape == (3, len(task.logits))
+        assert task.answer(logits).shape == (3, len(task.heads))
+        assert task.taught(torch.zeros(3, len(task.heads))).shape == logits.shape
 
 
 def test_metrics_of_a_perfect_answer_are_perfect():
     ranking = TASKS["next_item"].metrics(np.array([[-np.inf, 2.0, 1.0]]), [np.array([1])])
     assert ranking["recall@10"] == ranking["ndcg@10"] == 1.0
-    labels = np.array([[1.0, 0.0], [0.0, 1.0]])
+    labels = np.array([[1.0, 0.0] * 2, [0.0, 1.0] * 2])
     assert TASKS["retention"].metrics(labels, labels)["leave_90d/auc"] == 1.0

@@ -135,10 +135,9 @@ class Fitted:
 
     def answers(self, split: str, rows: np.ndarray):
         """See ``training.evaluate.answers.Model``."""
-        slope, shift = self.network.calibration_H2.numpy().T
         for asked, output in predict(self.network, self.dataset, split):
             kept = np.isin(asked, rows)
-            chances = 1.0 / (1.0 + np.exp(-(output.logit_BH.numpy() * slope + shift)))
+            chances = self.network.probabilities(output.logit_BH).numpy()
             yield asked[kept], output.score_BI[kept].numpy(), chances[kept]
 
 
@@ -181,7 +180,8 @@ def ranking(said: Answers, metric: str) -> dict[str, np.ndarray]:
 
 def heads(model: Fitted, said: Answers) -> dict[str, np.ndarray]:
     """Probabilities (n, 2) of the test's snapshots by source, floors calibrated as the model is."""
-    dataset, found = model.dataset, {MODEL: said.probability[MODEL]}
+    assert TASKS["retention"].heads[: len(HEADS)] == HEADS
+    dataset, found = model.dataset, {MODEL: said.probability[MODEL][:, : len(HEADS)]}
     rows = snapshots(dataset, "valid")
     labels = np.asarray(dataset.examples("valid").label[rows], dtype=float)
     for name, floor in fit_floors(dataset).items():
@@ -189,7 +189,7 @@ def heads(model: Fitted, said: Answers) -> dict[str, np.ndarray]:
             valid = floor.probabilities(dataset, "valid", rows)
             test = said.probability[name]
             columns = []
-            for head in range(labels.shape[1]):
+            for head in range(len(HEADS)):
                 slope, shift = platt(logit(valid[:, head]), labels[:, head])
                 columns.append(sigmoid(slope * logit(test[:, head]) + shift))
             found[name] = np.stack(columns, axis=1)

@@ -16,7 +16,7 @@ from training.datasets import spine
 from training.datasets.catalogue import ItemsByWeek
 from training.datasets.encode import EncodeSpec
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the folder's layout changes, so that no old folder is taken for a new one."""
 
 
@@ -71,7 +71,7 @@ def lineage(
         "calendar": {split: calendar.window(split) for split in spine.SPLITS},
         "horizon_days": calendar.horizon_days,
         "snapshot_every_days": calendar.snapshot_every_days,
-        "tasks": list(tasks),
+        "tasks": {name: list(task.heads) for name, task in tasks.items()},
         "told": {name: task.told for name, task in tasks.items() if task.told},
         "services": [run.service, run.item_service],
         "history_length": min(run.model.max_history, settings.history_length),

@@ -35,7 +35,7 @@ class Calendar(Protocol):
     def window(self, split: Split) -> tuple[int | None, int]:
         """First moment (None: from the beginning) and end (exclusive) of `split`."""
 
-    def snapshots(self, split: Split, first: int) -> tuple[int, ...]:
+    def snapshots(self, split: Split, first: int, window: int | None = None) -> tuple[int, ...]:
         """Moments of `split` at which every customer is asked about, ascending."""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -91,60 +92,64 @@ def head_report(
     threshold
         The one that the model is served with; None chooses it as for the floors.
     """
-    labels = _labels(dataset, answers, column)
-    chances = _chances(answers, column, labels["valid"])
-    chosen_on = "valid" if len(labels["valid"]) else "train"
+    said = {split: _said(dataset, split, found, column) for split, found in answers.items()}
+    said = _alike({split: found for split, found in said.items() if len(found.rows)})
+    chosen_on = said.get("valid", said.get("train", said["test"]))
     thresholds = {
-        name: best_f1_threshold(p, labels[chosen_on]) for name, p in chances[chosen_on].items()
+        name: best_f1_threshold(p, chosen_on.label) for name, p in chosen_on.chances.items()
     }
     thresholds |= {} if threshold is None else {MODEL: threshold}
-    rows, label = answers["test"].rows["retention"], labels["test"]
-    users = np.asarray(dataset.examples("test").user[rows])
+    test = said["test"]
+    users = np.asarray(dataset.examples("test").user[test.rows])
     tables, rates = {}, {}
-    for name, inside in _populations(dataset, rows).items():
+    for name, inside in _populations(dataset, test.rows).items():
         if inside.any():
-            found = {source: p[inside] for source, p in chances["test"].items()}
-            tables[name] = _table(found, label[inside], thresholds, users[inside], draws)
-            rates[name] = float(label[inside].mean())
-    known = {split: found for split, found in labels.items() if len(found)}
+            found = {source: p[inside] for source, p in test.chances.items()}
+            tables[name] = _table(found, test.label[inside], thresholds, users[inside], draws)
+            rates[name] = float(test.label[inside].mean())
     return HeadReport(
         tables=tables,
-        base_rates=rates | {split: float(known[split].mean()) for split in known},
+        base_rates=rates | {split: float(found.label.mean()) for split, found in said.items()},
         thresholds=thresholds,
         splits={
-            split: probability_metrics(chances[split][MODEL], found, thresholds[MODEL])
-            for split, found in known.items()
+            split: probability_metrics(found.chances[MODEL], found.label, thresholds[MODEL])
+            for split, found in said.items()
         },
-        bins=reliability_bins(chances["test"][MODEL], label),
-        curves={name: roc_curve(p, label) for name, p in chances["test"].items()},
+        bins=reliability_bins(test.chances[MODEL], test.label),
+        curves={name: roc_curve(p, test.label) for name, p in test.chances.items()},
     )
 
 
-def _labels(dataset: Dataset, answers: Mapping[str, Answers], column: int) -> dict[str, np.ndarray]:
-    """Labels (n,) of the head in `column`, by split."""
-    return {
-        split: np.asarray(dataset.examples(split).label[said.rows["retention"]], float)[:, column]
-        for split, said in answers.items()
-    }
+class _Said(NamedTuple):
+    """What was said of one head in one split, and what happened, where that is known."""
+
+    rows: np.ndarray
+    """Numbers of the examples (n,)."""
+    label: np.ndarray
+    chances: dict[str, np.ndarray]
+    """Probabilities (n,) by source; a floor that says nothing of this head is left out."""
 
 
-def _chances(
-    answers: Mapping[str, Answers], column: int, valid: np.ndarray
-) -> dict[str, dict[str, np.ndarray]]:
-    """Probabilities (n,) of the head in `column`, by split and source.
+def _said(dataset: Dataset, split: str, answers: Answers, column: int) -> _Said:
+    """The head in `column`; examples whose window was open at the cut have no label of it."""
+    rows = answers.rows["retention"]
+    label = np.asarray(dataset.examples(split).label[rows], float)[:, column]
+    known = ~np.isnan(label)
+    chances = {name: p[known, column] for name, p in answers.probability.items()}
+    told = {name: p for name, p in chances.items() if name == MODEL or not np.isnan(p).any()}
+    return _Said(rows[known], label[known], told)
 
-    The model comes calibrated on validation; floors get the same treatment from the labels `valid`.
-    """
-    found = {
-        split: {name: p[:, column] for name, p in said.probability.items()}
-        for split, said in answers.items()
-    }
-    floors = [name for name in found["valid"] if name != MODEL]
-    for name in floors:
-        slope, shift = platt(_logit(found["valid"][name]), valid)
-        for by_source in found.values():
-            by_source[name] = 1.0 / (1.0 + np.exp(-(slope * _logit(by_source[name]) + shift)))
-    return found
+
+def _alike(said: dict[str, _Said]) -> dict[str, _Said]:
+    """The model comes calibrated on validation; floors get the same treatment."""
+    found = {split: dict(one.chances) for split, one in said.items()}
+    if "valid" in said:
+        for name in said["valid"].chances.keys() - {MODEL}:
+            slope, shift = platt(_logit(said["valid"].chances[name]), said["valid"].label)
+            for by_source in found.values():
+                z = slope * _logit(by_source[name]) + shift
+                by_source[name] = 1.0 / (1.0 + np.exp(-z))
+    return {split: one._replace(chances=found[split]) for split, one in said.items()}
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training.datasets.batches import Dataset
 from training.evaluate.answers import ALL_ITEMS, Answers, Model, ask, fit_floors
 from training.evaluate.compare import Comparison, Draws
@@ -117,15 +119,16 @@ def measure(
 def _heads(
     dataset: Dataset, answers: dict[str, Answers], model: Model, draws: Draws
 ) -> dict[str, HeadReport]:
-    """A report for each head of the retention task that the test has examples of."""
+    """A report for each head of the retention task that the test has labels of."""
     test = answers["test"].rows.get("retention")
     if test is None or not len(test):
         return {}
     names = [head for heads in dataset.meta["heads"].values() for head in heads]
+    known = ~np.isnan(dataset.examples("test").label[test]).all(axis=0)
     return {
         head: head_report(dataset, answers, column, model.thresholds.get(head), draws)
         for column, head in enumerate(names)
-        if head in dataset.meta["heads"]["retention"]
+        if head in dataset.meta["heads"]["retention"] and known[column]
     }
 
 

@@ -22,6 +22,8 @@ LABELS = {
     "ndcg@10": "NDCG@10",
     "f1": "F1",
     "leave_90d": "no purchase in 90 days",
+    "leave_60d": "no purchase in 60 days",
+    "leave_30d": "no purchase in 30 days",
     "purchase_30d": "a purchase within 30 days",
 }
 FEW_SHOPPERS = 500

@@ -11,7 +11,8 @@ N     texts of the dataset
 T     targets of all examples together
 F, S  scalars of a shopper, scalars of an item (normalised, missing flags included)
 D, W  width of a text vector, width of an item or user vector
-H     heads of all tasks together, in the order of the run's tasks
+H     heads of all tasks together, in the order of the run's tasks; of logits, what is learnt for
+      them, which may be other columns than the heads (``tasks/task.py``)
 ====  =====================================================================
 
 The arrays are NumPy's until ``to(device)`` makes tensors of them. Next: ``sequence.py``.
@@ -109,7 +110,7 @@ class Output:
     scores: Scores
     """The scores of all items as the next purchase, in the parts that they are the sum of."""
     logit_BH: Any
-    """Logit of every head, uncalibrated."""
+    """What the network learns for every task, uncalibrated."""
 
     @cached_property
     def score_BI(self) -> torch.Tensor:

@@ -8,26 +8,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from training.tasks.task import ALL
-
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from training.models.batch import Batch, Output
+
+class Plain:
+    """One logit for each head, whose sigmoid is the answer."""
+
+    heads: tuple[str, ...]
+
+    @property
+    def logits(self) -> tuple[str, ...]:
+        """The heads themselves."""
+        return self.heads
+
+    def taught(self, label_BH: Tensor) -> Tensor:
+        """The labels themselves."""
+        return label_BH
+
+    def answer(self, logit_BH: Tensor) -> Tensor:
+        """Probabilities (B, heads)."""
+        return logit_BH.sigmoid()
 
 
-def log_loss(output: Output, batch: Batch, heads: slice = ALL) -> Tensor:
-    """Log loss in nats, summed over heads; mean over the examples that have a label of any."""
+def log_loss(logit_BH: Tensor, taught_BH: Tensor, weight_B: Tensor) -> Tensor:
+    """Log loss in nats, summed over logits; mean over the examples that teach any of them."""
     from torch.nn import functional as F
 
-    label_BH, logit_BH = batch.label_BH[:, heads], output.logit_BH[:, heads]
-    known_BH = ~label_BH.isnan()
+    known_BH = ~taught_BH.isnan()
     asked = known_BH.any(dim=1)
     if not asked.any():
         return logit_BH.new_zeros(())
-    loss_BH = F.binary_cross_entropy_with_logits(logit_BH, label_BH.nan_to_num(), reduction="none")
-    loss_B = (loss_BH * known_BH).sum(dim=1) * batch.weight_B
+    loss_BH = F.binary_cross_entropy_with_logits(logit_BH, taught_BH.nan_to_num(), reduction="none")
+    loss_B = (loss_BH * known_BH).sum(dim=1) * weight_B
     return loss_B.sum() / asked.sum()
 
 

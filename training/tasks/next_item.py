@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from training.tasks.task import ALL
+from training.tasks.heads import Plain
+from training.tasks.task import ALL, Columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from training.models.batch import Batch, Output
 
 
-class NextItem:
+class NextItem(Plain):
     """A ranking of all items that existed, for the shopper's next order."""
 
     heads: tuple[str, ...] = ()
@@ -61,7 +62,7 @@ class NextItem:
 
         return nn.Identity()
 
-    def loss(self, output: Output, batch: Batch, heads: slice = ALL) -> Tensor:
+    def loss(self, output: Output, batch: Batch, columns: Columns = ALL) -> Tensor:
         """Cross-entropy of a softmax over the items that existed, in nats per order.
 
         An order's loss is the mean over its items of -log p(item), so that an order of a hundred

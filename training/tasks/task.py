@@ -7,7 +7,7 @@ network if it needs one, and says how wrong an answer is. Next: ``next_item.py``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from training.datasets.spine import Calendar, Split
     from training.models.batch import Batch, Output
 
-ALL = slice(None)
+
+class Columns(NamedTuple):
+    """Where a task stands among the tasks of a run."""
+
+    heads: slice = slice(None)
+    """Its labels and answers."""
+    logits: slice = slice(None)
+    """What its head of the network gives."""
+
+
+ALL = Columns()
 
 
 class Task(Protocol):
@@ -25,7 +35,11 @@ class Task(Protocol):
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of the probabilities it learns; empty for a task that only ranks items."""
+        """Names of its answers and of their labels; empty for a task that only ranks items."""
+
+    @property
+    def logits(self) -> tuple[str, ...]:
+        """Names of what the network learns for it; other than ``heads`` where those are made."""
 
     @property
     def told(self) -> str:
@@ -52,12 +66,18 @@ class Task(Protocol):
         """
 
     def head(self, width: int) -> nn.Module:
-        """From `width` features of a shopper at a moment to one logit for each of ``heads``."""
+        """From `width` features of a shopper at a moment to each of ``logits``."""
 
-    def loss(self, output: Output, batch: Batch, heads: slice = ALL) -> Tensor:
+    def taught(self, label_BH: Tensor) -> Tensor:
+        """What labels (B, heads) say of each logit, (B, logits); NaN where they say nothing."""
+
+    def answer(self, logit_BH: Tensor) -> Tensor:
+        """From calibrated logits (B, logits) to the answers (B, heads) that are served."""
+
+    def loss(self, output: Output, batch: Batch, columns: Columns = ALL) -> Tensor:
         """Mean over the examples of this task in `batch`, each by its weight; 0 when none is.
 
-        `heads` are this task's columns among those of the run's tasks.
+        `columns` are this task's among those of the run's tasks.
         """
 
     def metrics(self, scores: np.ndarray, labels: np.ndarray | Sequence[Any]) -> dict[str, float]:

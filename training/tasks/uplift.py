@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from training.tasks.heads import head_metrics, log_loss
-from training.tasks.task import ALL
+from training.tasks.heads import Plain, head_metrics, log_loss
+from training.tasks.task import ALL, Columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ OUTCOMES = {"purchase_7d": ("purchase",), "visit_7d": ("impression", "view", "ca
 
 
 @dataclass(frozen=True)
-class Uplift:
+class Uplift(Plain):
     """Chances of a purchase and of a visit in the week after each action."""
 
     decisions: pl.DataFrame | None = None
@@ -96,9 +96,10 @@ class Uplift:
 
         return EffectHead(width, len(OUTCOMES), len(ACTIONS))
 
-    def loss(self, output: Output, batch: Batch, heads: slice = ALL) -> Tensor:
+    def loss(self, output: Output, batch: Batch, columns: Columns = ALL) -> Tensor:
         """Log loss of the heads of what was done, in nats, summed over outcomes."""
-        return log_loss(output, batch, heads)
+        logit_BH, label_BH = output.logit_BH[:, columns.logits], batch.label_BH[:, columns.heads]
+        return log_loss(logit_BH, label_BH, batch.weight_B)
 
     def metrics(
         self, scores: np.ndarray, labels: np.ndarray | Sequence[np.ndarray]
