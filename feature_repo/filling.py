@@ -100,6 +100,7 @@ def simulate(
     import polars as pl
 
     from feature_repo.ingest import ingest
+    from feature_repo.merging import merge
     from feature_repo.warehouse import Warehouse
     from feature_repo.world import World
 
@@ -113,5 +114,7 @@ def simulate(
             frames.append(world.step())
             progress.advance(task)
     now = max(SystemClock(settings.home).now(), microseconds(start) + (days + 1) * DAY)
-    frame = pl.concat(frames)
-    show.report(ingest(Warehouse(settings.warehouse), frame, source=f"world:{seed}", now=now))
+    frame, warehouse = pl.concat(frames), Warehouse(settings.warehouse)
+    show.report(ingest(warehouse, frame, source=f"world:{seed}", now=now))
+    told = world.items.select("item_id", "category", known_at=pl.col("first_at"))
+    merge(warehouse, "item_id", told, precedence=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from feature_repo.ledger import LimitState
+from serving.ahead import Ahead
 
 MICROS = 1_000_000
 
@@ -35,6 +36,16 @@ def prediction(task: str, probability: float, features: Features | None) -> str:
     """One probability and the shopper's rhythm beside it; None: the features cannot be read."""
     known = "the features cannot be read" if features is None else rhythm(features)
     return f"{_percent(probability)} {TASKS.get(task, task)}: {known}"
+
+
+def next_actions(ahead: Ahead) -> str:
+    """The likeliest next step, when it comes, and the chance that none does."""
+    *kinds, leaving = ahead.kinds[0]
+    likely = max(range(len(kinds)), key=kinds.__getitem__)
+    return (
+        f"{_percent(kinds[likely])} {ahead.outcomes[likely]} next, in about "
+        f"{_days(ahead.days[0])}; {_percent(leaving)} nothing more"
+    )
 
 
 def rhythm(features: Features) -> str:

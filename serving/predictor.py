@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.ahead import TASK, Ahead
 from serving.catalogue import Catalogue, Floats
 from training.bundle import Bundle
 from training.datasets.encode import EncodeSpec, UserArrays, encode_user
@@ -36,6 +37,8 @@ class Scores:
     """(items + 1,), score as the next purchase; -inf for "no item" and items that don't exist."""
     probabilities: dict[str, float]
     """Head to its calibrated probability."""
+    ahead: Ahead | None
+    """The next steps, where the model foresees them."""
     history: NDArray[np.int64]
     """(L,), catalogue row of each behaviour, oldest first; 0 = none or unknown."""
     copies: Floats
@@ -54,6 +57,8 @@ class Predictor:
         self.spec = spec_of(bundle)
         self.heads: tuple[str, ...] = tuple(bundle.manifest["heads"])
         self._user, self._items = self._session("user.onnx"), self._session("items.onnx")
+        self._outputs = [one.name for one in self._user.get_outputs()]
+        self.next_actions: dict[str, Any] = bundle.manifest.get(TASK, {})
         self._texts = TextCache(cache, bundle)
 
     @property
@@ -69,6 +74,11 @@ class Predictor:
         fitted = zip(user.names, user.means, user.deviations, strict=True)
         return tuple(name for name, mean, deviation in fitted if (mean, deviation) != (0.0, 1.0))
 
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What may be asked of it: heads, and ``next_actions`` where it foresees them."""
+        return (*self.heads, TASK) if self.next_actions else self.heads
+
     @cached_property
     def priors(self) -> dict[str, float]:
         """Share of yes among validation's answers, by head; empty where it was not measured."""
@@ -82,13 +92,16 @@ class Predictor:
     def score(self, row: Mapping[str, Any], asked_at: int, catalogue: Catalogue) -> Scores:
         """Score one shopper's row of the feature service against every item of `catalogue`."""
         users = encode_user(row, asked_at, self.spec, catalogue.index)
-        vector, copies, probabilities = self._user.run(None, _user_inputs(users, catalogue))
+        said = self._user.run(None, _user_inputs(users, catalogue))
+        outputs = dict(zip(self._outputs, said, strict=True))
+        vector, copies, probabilities = said[:3]
         items = catalogue.vectors @ vector[0] + catalogue.biases
         np.add.at(items, users.item_BL[0], copies[0])
         items[~catalogue.exists] = -np.inf
         return Scores(
             items=items,
             probabilities=dict(zip(self.heads, map(float, probabilities[0]), strict=True)),
+            ahead=Ahead.of(self.next_actions, outputs) if self.next_actions else None,
             history=users.item_BL[0][users.kind_BL[0] > 0],
             copies=copies[0][users.kind_BL[0] > 0],
         )

@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from serving.ahead import NextAction
 from serving.fields import Id, Quantity, Text, Whole
 
 MAX_ITEMS = 200
 MAX_EVENTS = 500
 
 Field_ = Annotated[str, StringConstraints(max_length=8000)] | None
-Task = Literal["leave_90d", "purchase_30d", "leave_60d", "leave_30d"]
+Task = Literal["leave_90d", "purchase_30d", "leave_60d", "leave_30d", "next_actions"]
 Action = Literal["nothing", "reminder", "coupon", "reminder@later", "coupon@later"]
 
 
@@ -51,11 +52,11 @@ class RecommendRequest(Body):
 
 
 class PredictRequest(Body):
-    """Ask how likely a shopper is to leave or to buy again."""
+    """Ask how likely a shopper is to leave or to buy again, and what comes next."""
 
     user_id: Id = Field(description="the shopper")
     tasks: list[Task] | None = Field(
-        None, min_length=1, max_length=10, description="which probabilities; default: all"
+        None, min_length=1, max_length=10, description="which answers; default: all"
     )
 
 
@@ -131,6 +132,9 @@ class Prediction(Answer):
     probabilities: dict[str, float] = Field(
         description="by task: `leave_90d` no purchase in 90 days, `leave_60d` and `leave_30d` "
         "in 60 and 30, `purchase_30d` one in 30"
+    )
+    next_actions: list[NextAction] = Field(
+        description="the next steps, from the first; empty where the model foresees none"
     )
     reasons: dict[str, str] = Field(description="by task, what stands behind it in plain words")
 

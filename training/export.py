@@ -11,16 +11,18 @@ user.onnx   item_vectors (n, L, W) (zero = no item), kinds (n, L) int64,   user_
             scalars (n, F)                                                 probabilities (n, H)
 =========== ============================================================== ======================
 
-All else is float32. Histories are padded on the right with kind 0 and are at least one position
-long; an empty history is one padding position. An item's score is ``user_vector . item_vector +
-item_bias``, plus ``copy`` at each position of the history that concerns it. Next: ``bundle.py``.
+Where next actions are foreseen, user.onnx also gives step_kinds (n, U, O), step_days (n, U) and
+step_categories (n, U, C). All else is float32. Histories are padded on the right with kind 0 and
+are at least one position long; an empty history is one padding position. An item's score is
+``user_vector . item_vector + item_bias``, plus ``copy`` at each position of the history that
+concerns it. Next: ``bundle.py``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,15 @@ from training.metrics.calibration import platt
 from training.metrics.probability import best_f1_threshold, probability_metrics
 from training.metrics.ranking import per_example, target_ranks
 from training.models.batch import Output
-from training.models.graphs import OUTPUTS, ItemGraph, TextGraph, UserGraph, compare, write_graph
+from training.models.graphs import (
+    OUTPUTS,
+    STEP_OUTPUTS,
+    ItemGraph,
+    TextGraph,
+    UserGraph,
+    compare,
+    write_graph,
+)
 from training.models.probes import Inputs, item_inputs, text_inputs, user_inputs
 from training.network import Network, learnt_state
 from training.run import Run
@@ -81,7 +91,9 @@ def export(
     }
     largest = 0.0
     for name, (graph, inputs) in graphs.items():
-        write_graph(graph, inputs[0], OUTPUTS[name], folder / f"{name}.onnx")
+        has_steps = name == "user" and network.user.future is not None
+        outputs = (*OUTPUTS[name], *(STEP_OUTPUTS if has_steps else ()))
+        write_graph(graph, inputs[0], outputs, folder / f"{name}.onnx")
         difference = compare(graph, folder / f"{name}.onnx", inputs)
         if difference > LARGEST_DIFFERENCE:
             raise ValueError(
@@ -161,6 +173,8 @@ class Finished:
     schema_hash: str
     lineage: dict[str, Any]
     """What it was trained from and with."""
+    next_actions: dict[str, Any] = field(default_factory=dict)
+    """Names of outcomes and categories, and the average shopper; empty without that task."""
 
 
 def pack(
@@ -184,6 +198,7 @@ def pack(
         "heads": list(network.head_names),
         "thresholds": finished.thresholds,
         "calibration": dict(zip(network.logit_names, network.calibration_H2.tolist(), strict=True)),
+        "next_actions": finished.next_actions,
         "metrics": finished.metrics,
         "lineage": finished.lineage | {"libraries": _libraries()},
         "max_export_difference": difference,

@@ -16,6 +16,7 @@ from feature_repo import retrieval
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 from training import track
+from training.ahead import described
 from training.bundle import Bundle
 from training.datasets.batches import Dataset
 from training.datasets.decided import decided
@@ -133,16 +134,18 @@ def finish(run: Run, folder: Path, settings: Settings, base: Base | None, now: i
         text: Any = network.text
         dataset = with_text_vectors(dataset, text.encode(dataset.texts), folder / "data")
     progress = json.loads((folder / "checkpoint" / "progress.json").read_text())
-    metrics: dict[str, float] = {}
+    steps, metrics = described(network, dataset)
     if run.refit:
         # No validation is left: calibration and thresholds are those of the run before.
         assert base is not None, "a refit has a base"
         thresholds = base.bundle.manifest["thresholds"]
         network.set_calibration(base.bundle.manifest["calibration"])
     else:
-        thresholds, metrics = calibrate(network, dataset)
+        thresholds, found = calibrate(network, dataset)
+        metrics |= found
     services = (run.service, run.item_service)
     finished = Finished(
+        next_actions=steps,
         thresholds=thresholds,
         metrics=metrics,
         schema={name: retrieval.schema(name, settings) for name in services},

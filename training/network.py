@@ -23,7 +23,7 @@ from training.models.softmax import Scores
 from training.models.text import load_text_encoder
 from training.models.user import UserEncoder
 from training.run import Run
-from training.tasks import TASKS
+from training.tasks import TASKS, Task
 from training.tasks.task import Columns
 
 State = dict[str, Tensor]
@@ -47,14 +47,13 @@ class Network(nn.Module):
         tasks = {name: TASKS[name] for name in run.tasks}
         self.head_names = tuple(head for task in tasks.values() for head in task.heads)
         self.logit_names = tuple(logit for task in tasks.values() for logit in task.logits)
-        self.columns: dict[str, Columns] = {}
-        num_heads = num_logits = 0
+        self.columns = columns_of(tasks)
+        num_features = config.width + 1 + sizes["num_scalars"]
         for name, task in tasks.items():
-            ends = num_heads + len(task.heads), num_logits + len(task.logits)
-            self.columns[name] = Columns(slice(num_heads, ends[0]), slice(num_logits, ends[1]))
-            num_heads, num_logits = ends
             if task.logits:
-                self.user.heads[name] = task.head(config.width + 1 + sizes["num_scalars"])
+                self.user.heads[name] = task.head(num_features)
+            if task.labels:
+                self.user.future = task.head(num_features)
         self.num_scalars = int(sizes["num_scalars"])
         self.register_buffer(
             "calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.logit_names)).reshape(-1, 2)
@@ -77,7 +76,7 @@ class Network(nn.Module):
             copy_row_C=blocks.spread(torch.arange(len(batch), device=vector_PW.device)),
             copy_item_C=batch.item_P,
         )
-        return Output(scores=scores, logit_BH=user.logit_BH)
+        return Output(scores=scores, logit_BH=user.logit_BH, future=user.future)
 
     def item_vectors(self, catalogue: Catalogue, text_vectors_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (I, W) and biases (I,) of a week's items."""
@@ -104,6 +103,17 @@ class Network(nn.Module):
         """Parameters in all, and those among them that training moves."""
         sizes = [(p.numel(), p.requires_grad) for p in self.parameters()]
         return sum(n for n, _ in sizes), sum(n for n, moves in sizes if moves)
+
+
+def columns_of(tasks: Mapping[str, Task]) -> dict[str, Columns]:
+    """Where each task stands; as columns of labels, those beside heads come behind all heads."""
+    starts = {"heads": 0, "logits": 0, "labels": sum(len(task.heads) for task in tasks.values())}
+    found = {}
+    for name, task in tasks.items():
+        ends = {part: start + len(getattr(task, part)) for part, start in starts.items()}
+        found[name] = Columns(**{part: slice(starts[part], ends[part]) for part in starts})
+        starts = ends
+    return found
 
 
 def prepare(run: Run, dataset: Dataset, start: State | None = None) -> Network:

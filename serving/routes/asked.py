@@ -12,6 +12,7 @@ from typing import Any
 from feature_repo.ledger import Decision
 from feature_repo.settings import DAY, SECOND
 from serving import explain
+from serving.ahead import TASK, Ahead
 from serving.catalogue import Catalogue
 from serving.predictor import Predictor, Scores
 from serving.routes.parts import Parts, StoreFailed
@@ -34,6 +35,8 @@ class Asked:
     """The row of the feature service, by name."""
     catalogue: Catalogue
     scores: Scores
+    ahead: Ahead | None
+    """The next steps; the average shopper's where nothing is known of this one."""
     probabilities: dict[str, float]
     """Heads' probabilities; the average shopper's where this one is outside what was learnt."""
     stale: list[str]
@@ -46,7 +49,9 @@ class Asked:
         return not {"shopper", FEATURES} & set(self.missing)
 
     def explained(self, task: str) -> str:
-        """The probability of `task` and the shopper's rhythm beside it, in words."""
+        """The probability of `task` and the shopper's rhythm, or the next step, in words."""
+        if task == TASK and self.ahead is not None:
+            return explain.next_actions(self.ahead)
         features = None if FEATURES in self.missing else self.features
         return explain.prediction(task, self.probabilities[task], features)
 
@@ -71,6 +76,7 @@ def ask(parts: Parts, user_id: str) -> Asked:
         features=features,
         catalogue=catalogue,
         scores=scores,
+        ahead=_ahead(scores, missing, parts.predictor),
         probabilities=_probabilities(scores, missing, parts.predictor),
         stale=stale,
         missing=missing,
@@ -154,6 +160,13 @@ def _probabilities(scores: Scores, missing: list[str], predictor: Predictor) -> 
     """The model learnt from shoppers with a purchase; others get the average shopper's figures."""
     is_outside = bool({"shopper", "purchases", FEATURES} & set(missing))
     return scores.probabilities | (predictor.priors if is_outside else {})
+
+
+def _ahead(scores: Scores, missing: list[str], predictor: Predictor) -> Ahead | None:
+    """What is foreseen; of whom nothing is known, what came of the average shopper."""
+    if scores.ahead is None or not {"shopper", FEATURES} & set(missing):
+        return scores.ahead
+    return Ahead.average(predictor.next_actions)
 
 
 def _notices(missing: list[str], stale: list[str], predictor: Predictor) -> list[str]:

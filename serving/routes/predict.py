@@ -1,9 +1,13 @@
-"""``POST /predict``: how likely a shopper is to leave or to buy again. Next: ``decide.py``."""
+"""``POST /predict``: how likely a shopper is to leave or to buy again, and what comes next.
+
+Next: ``decide.py``.
+"""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
+from serving.ahead import TASK
 from serving.routes.asked import ask, envelope, record_of
 from serving.routes.kept import keep
 from serving.routes.parts import NotFound, Running
@@ -16,12 +20,13 @@ router = APIRouter(route_class=StrictRoute)
 @router.post("/predict")
 def predict(request: PredictRequest, parts: Running) -> Prediction:
     """Give the probabilities of what a shopper will do, each with its reason."""
-    heads = parts.predictor.heads
-    tasks = tuple(dict.fromkeys(request.tasks or heads))
-    if unknown := [task for task in tasks if task not in heads]:
-        raise NotFound(f"the served model does not answer {unknown}; it answers {list(heads)}")
+    known = parts.predictor.answers
+    tasks = tuple(dict.fromkeys(request.tasks or known))
+    if unknown := [task for task in tasks if task not in known]:
+        raise NotFound(f"the served model does not answer {unknown}; it answers {list(known)}")
     asked = ask(parts, request.user_id)
-    probabilities = {task: asked.probabilities[task] for task in tasks}
+    ahead = asked.ahead if TASK in tasks else None
+    probabilities = {task: asked.probabilities[task] for task in tasks if task != TASK}
     reasons = {task: asked.explained(task) for task in tasks}
     decision = record_of(
         asked,
@@ -30,7 +35,7 @@ def predict(request: PredictRequest, parts: Running) -> Prediction:
         policy="none",
         action=None,
         probabilities={},
-        scores=probabilities,
+        scores=probabilities | ({} if ahead is None else ahead.scores()),
         reason="; ".join(reasons.values()),
         campaign_id=None,
         cost_micros=0,
@@ -38,4 +43,9 @@ def predict(request: PredictRequest, parts: Running) -> Prediction:
     )
     keep(asked, parts, decision)
     parts.meters.answers.labels("predict").inc()
-    return Prediction(probabilities=probabilities, reasons=reasons, **envelope(asked, parts))
+    return Prediction(
+        probabilities=probabilities,
+        next_actions=[] if ahead is None else ahead.steps(asked.asked_at),
+        reasons=reasons,
+        **envelope(asked, parts),
+    )

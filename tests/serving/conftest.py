@@ -56,6 +56,16 @@ ITEMS = {
     "vase": ("a new vase", 9.0, 0.0),
 }
 VOCABULARY = ("cup", "lamp", "plate")
+STEPS = {
+    "step_kinds": [[[0.1, 0.0, 0.1, 0.5, 0.0, 0.3], [0.2, 0.0, 0.0, 0.2, 0.1, 0.5]]],
+    "step_days": [[4.0, 9.5]],
+    "step_categories": [[[0.7, 0.3], [0.4, 0.6]]],
+}
+NEXT_ACTIONS = {
+    "outcomes": ["view", "click", "cart", "purchase", "return", "leave"],
+    "categories": ["kitchen", "garden"],
+    "average": {"kinds": [[0.5, 0.0, 0.0, 0.2, 0.0, 0.3]] * 2, "days": [7.0, 8.0]},
+}
 
 
 def graph(name: str, nodes: list, inputs: dict, outputs: dict, weights: dict, path: Path) -> None:
@@ -122,7 +132,10 @@ def write_items_graph(folder: Path) -> None:
 
 
 def write_user_graph(folder: Path) -> None:
-    """The vector is the mean of the history, each behaviour copies 0.5, risk grows with recency."""
+    """The vector is the mean of the history, each behaviour copies 0.5, risk grows with recency.
+
+    The next steps are the same for everybody.
+    """
     weights = np.zeros((2 * len(USER_FEATURES), 2), np.float32)
     weights[USER_FEATURES.index("recency_days_purchase")] = [2.0, -2.0]
     rows = {"kinds": INT, "gaps": FLOAT, "quantities": FLOAT, "amounts": FLOAT}
@@ -135,6 +148,7 @@ def write_user_graph(folder: Path) -> None:
             helper.make_node("Mul", ["ones", "half"], ["copy"]),
             helper.make_node("MatMul", ["scalars", "weights"], ["logits"]),
             helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
+            *(helper.make_node("Identity", [f"all_{name}"], [name]) for name in STEPS),
         ],
         {
             "item_vectors": (FLOAT, ["n", "L", WIDTH]),
@@ -146,12 +160,14 @@ def write_user_graph(folder: Path) -> None:
             "user_vector": (FLOAT, ["n", WIDTH]),
             "copy": (FLOAT, ["n", "L"]),
             "probabilities": (FLOAT, ["n", 2]),
+            **{name: (FLOAT, np.shape(values)) for name, values in STEPS.items()},
         },
         {
             "one": np.array([1]),
             "zero": np.array(0),
             "half": np.array(0.5, np.float32),
             "weights": weights,
+            **{f"all_{name}": np.array(values, np.float32) for name, values in STEPS.items()},
         },
         folder / "user.onnx",
     )
@@ -189,6 +205,7 @@ def write_model(folder: Path, schema: dict[str, dict[str, str]] | None = None) -
         "heads": ["leave_90d", "purchase_30d"],
         "thresholds": {"leave_90d": 0.5, "purchase_30d": 0.5},
         "calibration": {},
+        "next_actions": NEXT_ACTIONS,
         "metrics": {"leave_90d/prevalence": 0.4, "purchase_30d/prevalence": 0.3},
         "lineage": {},
         "max_export_difference": 0.0,

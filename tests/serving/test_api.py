@@ -75,7 +75,7 @@ def test_an_item_new_since_training_is_scored_by_its_text_and_flagged(client):
 
 def test_predictions_carry_the_shoppers_rhythm_as_their_reason(client):
     found = ask(client, "/predict", user_id="ada")
-    assert set(found) == SHARED | {"probabilities", "reasons"}
+    assert set(found) == SHARED | {"probabilities", "next_actions", "reasons"}
     assert set(found["probabilities"]) == {"leave_90d", "purchase_30d"}
     percent = f"{100 * found['probabilities']['leave_90d']:.0f} %"
     assert found["reasons"]["leave_90d"] == (
@@ -83,6 +83,28 @@ def test_predictions_carry_the_shoppers_rhythm_as_their_reason(client):
         "11 days late for a rhythm of 30 days"
     )
     assert "feature: spend" in found["missing"]
+
+
+def test_the_next_steps_have_chances_a_time_and_a_category_and_stand_in_the_ledger(client, desk):
+    found = ask(client, "/predict", user_id="ada", tasks=["next_actions"])
+    assert found["probabilities"] == {}
+    first, second = found["next_actions"]
+    assert (first["step"], first["kind"], second["kind"]) == (1, "purchase", "leave")
+    assert first["probabilities"]["purchase"] == pytest.approx(0.5)
+    assert sum(second["probabilities"].values()) == pytest.approx(1.0)
+    assert (first["days"], first["at"]) == (4.0, "2025-06-19T12:00:00Z")
+    assert (first["category"], second["category"]) == ("kitchen", "garden")
+    assert first["category_probability"] == pytest.approx(0.7)
+    assert found["reasons"] == {
+        "next_actions": "50 % purchase next, in about 4 days; 30 % nothing more"
+    }
+    assert desk.ledger.get(found["decision_id"]).scores["leave@2"] == pytest.approx(0.5)
+
+
+def test_of_whom_nothing_is_known_the_next_steps_are_the_average_shoppers(client):
+    first = ask(client, "/predict", user_id="nobody-yet")["next_actions"][0]
+    assert (first["kind"], first["probabilities"]["view"]) == ("view", 0.5)
+    assert (first["days"], first["category"], first["category_probability"]) == (7.0, None, None)
 
 
 def test_only_the_tasks_asked_for_are_answered(client):

@@ -83,7 +83,7 @@ def test_a_task_has_null_labels_in_the_columns_of_the_others():
 
 def test_a_task_that_asks_outside_its_split_is_refused():
     class Late:
-        heads = ()
+        heads = labels = ()
 
         def examples(self, events, calendar, split):
             row = {"user_id": ["ann"], "asked_at": [101 * DAY], "weight": [1.0], "targets": [["x"]]}

@@ -291,7 +291,8 @@ def test_a_task_names_one_label_column_and_one_logit_for_each_head(name):
     task = TASKS[name]
     rows = [event("purchase", "ann", 1, "cup"), event("purchase", "ann", 190, "cup")]
     columns = task.examples(frame(*rows), CALENDAR, "train").columns
-    assert set(columns) == {"user_id", "asked_at", "weight", *(task.heads or ["targets"])}
+    told = task.heads or task.labels or ["targets"]
+    assert set(columns) == {"user_id", "asked_at", "weight", *told}
     if task.heads:
         logits = task.head(5)(torch.zeros(3, 5))
         assert logits.shape == (3, len(task.logits))

@@ -32,7 +32,7 @@ class Examples:
     scalars: Floats
     """``(n, F)``, normalised, flags included."""
     label: Floats
-    """``(n, heads)``; NaN where a head does not apply."""
+    """``(n, labels)``, those of heads first; NaN where a label does not apply."""
     target: Ints
     """Item indices, example after example."""
     target_offsets: Ints

@@ -27,6 +27,7 @@ from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 from training.datasets import spine
 from training.datasets.catalogue import fit_items, item_spine, items_by_week
+from training.datasets.categories import Categories, fingerprint
 from training.datasets.encode import EncodeSpec
 from training.datasets.guard import check_labels, check_times
 from training.datasets.lineage import Run, lineage, sizes
@@ -82,6 +83,7 @@ def build(
     versions = {
         "schema_hash": reads.schema_hash([run.service, run.item_service], settings),
         "text_encoder": reads.text_encoder(run.text_encoder, run.seed)[0],
+        "categories": fingerprint(warehouse.items()),
     }
     made_from = versions | lineage(run, calendar, tasks, settings, warehouse)
     name = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
@@ -122,9 +124,13 @@ def _make(
         return frame
 
     events = warehouse.events(known_before=calendar.window("test")[1])
+    categories = Categories.fit(warehouse.items(), events, before=calendar.window("train")[1])
+    events = categories.told(events)
     spines = {split: spine.build(tasks, events, calendar, split) for split in spine.SPLITS}
     asks = Asks(partial(_users, partial(ask, run.service)), partial(ask, run.item_service))
     meta = _write(folder, run, calendar, tasks, spines, _item_ids(events), asks)
+    ids = json.loads((folder / "items.json").read_text())
+    meta |= {"categories": categories.to_dict(ids)}
     shutil.rmtree(folder / "spool")
     return meta | _write_texts(folder, run, settings, reads)
 
@@ -149,7 +155,7 @@ def _write(
             f"no task ({', '.join(tasks)}) has an example that closed before the training cut; "
             "bring older events, or shorten horizon_days"
         )
-    heads = [head for task in tasks.values() for head in task.heads]
+    heads, labels = [h for task in tasks.values() for h in task.heads], spine.label_names(tasks)
     weeks = sorted({week for rows in spines.values() for week in rows["week_at"]})
     train = Spool(folder / "spool" / "train", spines["train"], ask.users)
     vocabulary = _vocabulary(train, run.model.max_history)
@@ -170,7 +176,7 @@ def _write(
         asked = train
         if split != "train":
             asked = Spool(folder / "spool" / split, rows, ask.users, like=train)
-        found = write_split(folder / split, asked, spec, items, weeks, heads)
+        found = write_split(folder / split, asked, spec, items, weeks, labels)
         counts[split] = found.pop("written")
         dropped[split] = found
     return sizes(run, calendar, tasks, spec, items, weeks) | {"counts": counts, "dropped": dropped}

@@ -44,14 +44,18 @@ class Asks(Protocol):
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Names of its label columns."""
+        """Names of its label columns of 0 and 1."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its other label columns."""
 
     @property
     def told(self) -> str:
         """What it knows beside events, as a fingerprint; empty for nothing."""
 
     def examples(self, events: pl.DataFrame, calendar: Calendar, split: Split) -> pl.DataFrame:
-        """``user_id``, ``asked_at``, ``weight``, and ``targets`` or a column for each head."""
+        """``user_id``, ``asked_at``, ``weight``, and ``targets`` or its label columns."""
 
 
 def build(
@@ -63,8 +67,8 @@ def build(
     -------
     ``task`` (index into `tasks`), ``user_id``, ``event_timestamp`` (what Feast joins on),
     ``asked_at``, ``week_at`` (start of the week whose catalogue the example sees), ``weight``,
-    ``targets`` (item ids, empty where a task has none) and one column for each head, null where
-    it does not apply.
+    ``targets`` (item ids, empty where a task has none) and the columns of :func:`label_names`,
+    null where they do not apply.
 
     Raises
     ------
@@ -85,6 +89,12 @@ def build(
         week_start(pl.col("asked_at"), _anchor(calendar, split)).alias("week_at"),
         pl.col("targets").fill_null([]),
     ).sort("asked_at", "user_id", "task", maintain_order=True)
+
+
+def label_names(tasks: Mapping[str, Asks]) -> list[str]:
+    """All label columns of `tasks`: those of heads first, so that a head's place is its column."""
+    heads = [head for task in tasks.values() for head in task.heads]
+    return heads + [label for task in tasks.values() for label in task.labels]
 
 
 def known_before(events: pl.DataFrame, end: int) -> pl.DataFrame:
@@ -114,7 +124,7 @@ def _anchor(calendar: Calendar, split: Split) -> int:
 
 
 def _schema(tasks: Mapping[str, Asks]) -> pl.Schema:
-    heads = {head: pl.Float64() for task in tasks.values() for head in task.heads}
+    labels = {name: pl.Float64() for name in label_names(tasks)}
     return pl.Schema(
         {
             "task": pl.Int64(),
@@ -122,7 +132,7 @@ def _schema(tasks: Mapping[str, Asks]) -> pl.Schema:
             "asked_at": pl.Int64(),
             "weight": pl.Float64(),
             "targets": pl.List(pl.String()),
-            **heads,
+            **labels,
         }
     )
 

@@ -25,7 +25,7 @@ def write_split(
     spec: EncodeSpec,
     items: ItemsByWeek,
     weeks: Sequence[int],
-    heads: Sequence[str],
+    labels: Sequence[str],
 ) -> dict[str, int]:
     """Write the examples of a split, chunk by chunk.
 
@@ -39,7 +39,7 @@ def write_split(
     found = {"targets": 0, "examples": 0, "written": 0}
     with ExamplesWriter(folder) as writer:
         for rows, frame in spool.chunks():
-            examples = _encode(rows, frame, spec, items, weeks, heads, index, users)
+            examples = _encode(rows, frame, spec, items, weeks, labels, index, users)
             writer.append(examples)
             found["targets"] += int(rows["targets"].list.len().sum()) - len(examples.target)
             found["examples"] += len(rows) - len(examples)
@@ -53,7 +53,7 @@ def _encode(
     spec: EncodeSpec,
     items: ItemsByWeek,
     weeks: Sequence[int],
-    heads: Sequence[str],
+    labels: Sequence[str],
     index: dict[str, int],
     users: np.dtype,
 ) -> Examples:
@@ -73,7 +73,7 @@ def _encode(
         asked_at=rows["asked_at"].to_numpy()[kept],
         weight=rows["weight"].to_numpy()[kept].astype(np.float32),
         scalars=spec.user.apply(scalars(frame, spec.user.names))[kept],
-        label=label_array(rows, heads)[kept],
+        label=label_array(rows, labels)[kept],
         target=target[exists],
         target_offsets=np.concatenate([[0], np.cumsum(num_left[kept])]),
         num_bought=bought[kept],
@@ -81,9 +81,9 @@ def _encode(
     )
 
 
-def label_array(rows: pl.DataFrame, heads: Sequence[str]) -> Floats:
-    """Labels ``(n, heads)`` of a spine; NaN where a head does not apply."""
-    columns = [rows[head].to_numpy().astype(np.float32) for head in heads]
+def label_array(rows: pl.DataFrame, labels: Sequence[str]) -> Floats:
+    """Columns ``(n, labels)`` of a spine; NaN where a label does not apply."""
+    columns = [rows[label].to_numpy().astype(np.float32) for label in labels]
     return np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), np.float32)
 
 

@@ -121,7 +121,7 @@ def ask(
     }
     orders, snapshots = (rows.get(task, np.zeros(0, int)) for task in ("next_item", "retention"))
     ranked = {MODEL: Ranked(dataset, split, orders)}
-    num_heads = dataset.examples(split).label.shape[1]
+    num_heads = sum(map(len, dataset.meta["heads"].values()))
     probability = {MODEL: np.full((len(snapshots), num_heads), np.nan)}
     for asked, scores, chances in model.answers(split, np.concatenate([orders, snapshots])):
         ordered, is_order = _places(orders, asked)
@@ -132,7 +132,7 @@ def ask(
     for name, floor in floors.items():
         if isinstance(floor, RankingFloor):
             ranked[name] = _ranked_floor(floor, dataset, split, orders)
-        else:
+        elif isinstance(floor, ProbabilityFloor):
             probability[name] = floor.probabilities(dataset, split, snapshots)
     return Answers(rows=rows, ranked=ranked, probability=probability)
 

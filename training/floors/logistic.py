@@ -25,7 +25,8 @@ class Logistic(ProbabilityFloor):
         rows = examples_of(dataset, "train", self.task)
         inputs = user_scalars(dataset, "train", rows, *self.columns)
         self._heads: list[LogisticRegression | float] = []
-        for column in dataset.examples("train").label[rows].T:
+        num_heads = sum(map(len, dataset.meta["heads"].values()))
+        for column in dataset.examples("train").label[rows, :num_heads].T:
             asked = ~np.isnan(column)
             known = column[asked]
             if len(np.unique(known)) < 2:

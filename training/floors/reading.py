@@ -12,6 +12,7 @@ import numpy as np
 
 from feature_repo.events import KIND_CODES
 from training.datasets.batches import Dataset
+from training.metrics.steps import ASKED, STEP_LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,21 @@ def examples_of(dataset: Dataset, split: str, task: str) -> np.ndarray:
     if task == "next_item":
         mine &= np.diff(found.target_offsets) > 0
     return np.flatnonzero(mine)
+
+
+def step_labels(
+    dataset: Dataset, split: str, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcome, days and category (m, U) of the next steps after `rows`; NaN where unknown."""
+    heads, labels = (dataset.meta[part] for part in ("heads", "labels"))
+    first = sum(map(len, heads.values()))
+    for name, columns in labels.items():
+        if name == "next_actions":
+            break
+        first += len(columns)
+    found = np.asarray(dataset.examples(split).label[rows], dtype=np.float64)
+    kind, days, category = np.split(found[:, first : first + len(STEP_LABELS)], len(ASKED), axis=1)
+    return kind.astype(np.int64), days, category
 
 
 def by_week(

@@ -12,7 +12,10 @@ T     targets of all examples together
 F, S  scalars of a shopper, scalars of an item (normalised, missing flags included)
 D, W  width of a text vector, width of an item or user vector
 H     heads of all tasks together, in the order of the run's tasks; of logits, what is learnt for
-      them, which may be other columns than the heads (``tasks/task.py``)
+      them, which may be other columns than the heads (``tasks/task.py``); of labels, what else
+      tasks are told of the future comes behind them
+U, O  steps ahead, outcomes of a step; J = O: nothing or any outcome but the last came before
+C     categories of items (``future.py``)
 ====  =====================================================================
 
 The arrays are NumPy's until ``to(device)`` makes tensors of them. Next: ``sequence.py``.
@@ -27,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     import torch
 
+    from training.models.future import Future
     from training.models.softmax import Scores
 
 
@@ -76,7 +80,7 @@ class Batch(_Movable):
     target_row_T: Any
     """int64, the example (0 .. B-1) each target belongs to, ascending."""
     label_BH: Any
-    """float32, labels by head; NaN where the head does not apply to the example."""
+    """float32, labels by head, then others; NaN where one does not apply to the example."""
     weight_B: Any
     """float32, weight of the example in its task's loss."""
 
@@ -111,6 +115,8 @@ class Output:
     """The scores of all items as the next purchase, in the parts that they are the sum of."""
     logit_BH: Any
     """What the network learns for every task, uncalibrated."""
+    future: Future | None = None
+    """The next steps, where the run asks for them."""
 
     @cached_property
     def score_BI(self) -> torch.Tensor:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+MAX_CATEGORIES = 32
+"""Categories of items that are told apart, the ones that shoppers turn to most."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from training.models.blocks import Blocks
+from training.models.future import marginals
 from training.models.probes import Inputs
 from training.models.sequence import History
 
@@ -39,7 +40,7 @@ class UserGraph(nn.Module):
         amounts: Tensor,
         time_to_now: Tensor,
         scalars: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """The outputs of user.onnx."""
         rows, length = kinds.shape
         history = History(
@@ -52,7 +53,11 @@ class UserGraph(nn.Module):
         )
         user = self.network.user(history, time_to_now, scalars)
         copy = user.copy_P.unflatten(0, (rows, length))
-        return user.vector_BW, copy, self.network.probabilities(user.logit_BH)
+        said = (user.vector_BW, copy, self.network.probabilities(user.logit_BH))
+        if user.future is None:
+            return said
+        kinds_BUO = marginals(user.future.log_step_BUJO)
+        return *said, kinds_BUO, user.future.days_BU, user.future.category_BUC.softmax(dim=2)
 
 
 class ItemGraph(nn.Module):
@@ -86,6 +91,8 @@ OUTPUTS = {
     "items": ("item_vector", "item_bias"),
     "user": ("user_vector", "copy", "probabilities"),
 }
+STEP_OUTPUTS = ("step_kinds", "step_days", "step_categories")
+"""Of the user graph of a network that foresees next steps."""
 DYNAMIC = {
     "input_ids": ("n", "t"),
     "attention_mask": ("n", "t"),

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from training.models.config import ModelConfig
 from training.models.dropout import Dropout
+from training.models.future import Future
 from training.models.sequence import Encoded, History, SequenceEncoder, signed_log
 
 
@@ -28,6 +29,7 @@ class User(NamedTuple):
     copy_P: Tensor
     """Score that each behaviour adds to its item; 0 at padding."""
     logit_BH: Tensor
+    future: Future | None
 
 
 class CopyHead(nn.Module):
@@ -74,6 +76,7 @@ class UserEncoder(nn.Module):
         self.taste = nn.Linear(width, 1)
         self.copy = CopyHead(width)
         self.heads = nn.ModuleDict()
+        self.future: nn.Module | None = None
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
 
     def forward(self, history: History, time_to_now_B: Tensor, scalars_BF: Tensor) -> User:
@@ -88,7 +91,8 @@ class UserEncoder(nn.Module):
         features_BX = torch.cat([readout_BR, now_B1, scalars_BF], dim=1)
         logits = [head(features_BX) for head in self.heads.values()]
         empty = readout_BR.new_zeros(readout_BR.shape[0], 0)
-        return User(vector_BW, copy_P, torch.cat([empty, *logits], dim=1))
+        future = None if self.future is None else self.future(features_BX)
+        return User(vector_BW, copy_P, torch.cat([empty, *logits], dim=1), future)
 
     def _taste(self, history: History, encoded: Encoded) -> Tensor:
         """A mean (B, W) of the history's item vectors: what is like what was bought is near."""

@@ -17,6 +17,7 @@ class Plain:
     """One logit for each head, whose sigmoid is the answer."""
 
     heads: tuple[str, ...]
+    labels: tuple[str, ...] = ()
 
     @property
     def logits(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Retention:
 
     heads = ("leave_90d", "purchase_30d", "leave_60d", "leave_30d")
     logits = ("hazard_30d", "hazard_60d", "hazard_90d")
+    labels: tuple[str, ...] = ()
     service = "shopper"
     told = ""
 

@@ -1,7 +1,8 @@
 """The seam between a business question and everything that answers it.
 
 A task says at which moments shoppers are asked about and what then happened, adds a head to the
-network if it needs one, and says how wrong an answer is. Next: ``next_item.py``, ``retention.py``.
+network if it needs one, and says how wrong an answer is. Next: ``next_item.py``, ``retention.py``,
+``next_actions.py``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Columns(NamedTuple):
     """Its labels and answers."""
     logits: slice = slice(None)
     """What its head of the network gives."""
+    labels: slice = slice(None)
+    """What else it is told of the future, behind the labels of all heads."""
 
 
 ALL = Columns()
@@ -42,6 +45,10 @@ class Task(Protocol):
         """Names of what the network learns for it; other than ``heads`` where those are made."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the label columns of a task that answers by more than yes and no; else empty."""
+
+    @property
     def told(self) -> str:
         """What it knows beside events, as a fingerprint; empty for nothing."""
 
@@ -55,18 +62,23 @@ class Task(Protocol):
         Parameters
         ----------
         events
-            All events, columns of ``feature_repo.events.EVENT_SCHEMA``.
+            All events, columns of ``feature_repo.events.EVENT_SCHEMA``, and ``category``: the
+            number of the item's category, null where none is known.
         split
             "train", "valid" or "test".
 
         Returns
         -------
         ``user_id``, ``asked_at`` (microseconds, UTC), ``weight``, and ``targets`` (list of item
-        ids) or one column of 0 and 1 for each head. Nothing known after the split's end is used.
+        ids), one column of 0 and 1 for each head, or those of ``labels``. Nothing known after
+        the split's end is used.
         """
 
     def head(self, width: int) -> nn.Module:
-        """From `width` features of a shopper at a moment to each of ``logits``."""
+        """From `width` features of a shopper at a moment to each of ``logits``.
+
+        A task with ``labels`` gives a ``training.models.future.Future`` in their place.
+        """
 
     def taught(self, label_BH: Tensor) -> Tensor:
         """What labels (B, heads) say of each logit, (B, logits); NaN where they say nothing."""
