@@ -51,7 +51,7 @@ def baskets(dataset, split: str, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def test_the_registry_names_each_floor_once_with_its_task():
-    assert set(FLOORS) == {*RANKING, *RETENTION}
+    assert set(FLOORS) == {*RANKING, *RETENTION, "step_frequency", "repeat_last", "markov"}
     assert len(set(FLOORS.values())) == len(FLOORS)
 
 

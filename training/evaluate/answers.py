@@ -13,9 +13,10 @@ from typing import Protocol
 import numpy as np
 
 from training.datasets.batches import Dataset
-from training.floors import FLOORS, ProbabilityFloor, RankingFloor
+from training.floors import FLOORS, ProbabilityFloor, RankingFloor, StepFloor
 from training.floors.reading import behaviours, examples_of
 from training.metrics.ranking import per_example, target_ranks
+from training.metrics.steps import Foreseen
 
 MODEL = "model"
 ALL_ITEMS, NEW_ITEMS = "seen items included", "seen items excluded"
@@ -36,6 +37,9 @@ class Model(Protocol):
 
         Every one of `rows` comes once, in any order.
         """
+
+    def foresee(self, split: str, rows: np.ndarray) -> Foreseen:
+        """What comes next after `rows`; asked where the dataset has that task alone."""
 
 
 @dataclass(slots=True)
@@ -95,10 +99,13 @@ class Answers:
 
 
 def fit_floors(dataset: Dataset) -> dict[str, RankingFloor | ProbabilityFloor]:
-    """All floors for the dataset's tasks, fitted on its training rows."""
-    floors = {name: floor() for name, floor in FLOORS.items() if floor.task in _tasks(dataset)}
-    for floor in floors.values():
-        floor.fit(dataset)
+    """The floors that rank or give probabilities for the dataset's tasks, fitted on training."""
+    floors: dict[str, RankingFloor | ProbabilityFloor] = {}
+    for name, kind in FLOORS.items():
+        floor = kind()
+        if floor.task in _tasks(dataset) and not isinstance(floor, StepFloor):
+            floor.fit(dataset)
+            floors[name] = floor
     return floors
 
 
@@ -132,7 +139,7 @@ def ask(
     for name, floor in floors.items():
         if isinstance(floor, RankingFloor):
             ranked[name] = _ranked_floor(floor, dataset, split, orders)
-        elif isinstance(floor, ProbabilityFloor):
+        else:
             probability[name] = floor.probabilities(dataset, split, snapshots)
     return Answers(rows=rows, ranked=ranked, probability=probability)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.ahead import foresee
 from training.bundle import Bundle
 from training.datasets.batches import Dataset
+from training.metrics.steps import Foreseen
 from training.network import restore
 
 MAX_POSITIONS, MAX_ROWS = 16_384, 512
@@ -41,6 +43,10 @@ class Trained:
             for start in range(0, len(wanted), MAX_ROWS):
                 chunk = wanted[start : start + MAX_ROWS]
                 yield (chunk, *self._answer(split, chunk))
+
+    def foresee(self, split: str, rows: np.ndarray) -> Foreseen:
+        """See :class:`training.evaluate.answers.Model`."""
+        return foresee(self._network, self._dataset, split, rows)
 
     @torch.no_grad()
     def _answer(self, split: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

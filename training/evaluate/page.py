@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from training.evaluate import plots
+from training.evaluate import plots, steps_page
 from training.evaluate.answers import ALL_ITEMS, MODEL
 from training.evaluate.compare import LOWER_IS_BETTER, Comparison, Difference
 from training.evaluate.measure import EVERYONE, HeadReport
 from training.evaluate.report import Report
+from training.evaluate.steps import ALL_STEPS
 from training.evaluate.words import (
     CURVES,
     day,
@@ -25,7 +26,7 @@ from training.evaluate.words import (
 from training.pages import card, cards, document, header, listing, number, section, span
 
 RANKING_METRICS = ("recall@10", "ndcg@10", "hit@10", "mrr")
-HEADLINE = {"next_item": "ndcg@10", "retention": "auc"}
+HEADLINE = {"next_item": "ndcg@10", "retention": "auc", "next_actions": "log_loss"}
 
 
 def page(report: Report) -> str:
@@ -35,6 +36,7 @@ def page(report: Report) -> str:
         _cards(report),
         *_ranking(report),
         *(part for name, found in report.heads.items() for part in _head(name, found)),
+        *_steps(report),
         _learning(report),
         section("How it was measured", listing(protocol(report))),
         section("What this cannot tell", listing(limits(report))),
@@ -63,6 +65,9 @@ def _cards(report: Report) -> str:
         found_cards.append(_card("Next basket", HEADLINE["next_item"], report.ranking[ALL_ITEMS]))
     for name, head in report.heads.items():
         found_cards.append(_card(sentence(name), HEADLINE["retention"], head.tables[EVERYONE]))
+    if report.steps:
+        table = report.steps.tables[ALL_STEPS]
+        found_cards.append(_card("Next five steps", HEADLINE["next_actions"], table))
     return cards(found_cards)
 
 
@@ -102,6 +107,23 @@ def _head(name: str, found: HeadReport) -> Iterable[str]:
             body += plots.reliability(found.bins, name) + plots.roc(found.curves, name)
             body += "</div>" + _gap(found.splits, metrics)
         yield section(f"{sentence(name)}: {population}", body)
+
+
+def _steps(report: Report) -> Iterable[str]:
+    """Tables of next actions, and the time line of one shopper."""
+    if report.steps is None:
+        return
+    if (story := report.steps.story) is not None:
+        note = f'<p class="note">{escape(steps_page.story_note(story))}</p>'
+        yield section("One shopper, past and next steps", note + steps_page.time_line(story))
+    for name, table in steps_page.short(report.steps).items():
+        size = f"{table.num_examples:,} shoppers on the test's first day."
+        body = f'<p class="note">{size}</p>' + _table(table, table.sources[MODEL])
+        if name == ALL_STEPS:
+            metrics = ("accuracy", "macro_f1")
+            body += f'<div class="pair">{steps_page.by_step(report.steps)}'
+            body += plots.bars(table, metrics, "steps") + "</div>"
+        yield section(f"Next actions, {name}", body)
 
 
 def _learning(report: Report) -> str:

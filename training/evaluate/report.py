@@ -18,6 +18,8 @@ from training.datasets.batches import Dataset
 from training.evaluate.answers import ALL_ITEMS, Answers, Model, ask, fit_floors
 from training.evaluate.compare import Comparison, Draws
 from training.evaluate.measure import HeadReport, head_report, ranking_splits, ranking_tables
+from training.evaluate.steps import StepsReport, steps_report
+from training.evaluate.steps import to_dict as steps_dict
 from training.track import progress_bar
 
 SPLITS = ("train", "valid", "test")
@@ -41,6 +43,8 @@ class Report:
     """By variant of the seen-item rule."""
     ranking_splits: dict[str, dict[str, dict[str, float]]]
     heads: dict[str, HeadReport]
+    steps: StepsReport | None
+    """None where next actions are not foreseen."""
     draws: Draws
 
 
@@ -112,6 +116,7 @@ def measure(
         ranking=ranking,
         ranking_splits=ranking_splits(answers) if "next_item" in tasks else {},
         heads=_heads(dataset, answers, model, draws),
+        steps=steps_report(dataset, model, draws),
         draws=draws,
     )
 
@@ -163,6 +168,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             }
             for head, found in report.heads.items()
         },
+        "next_actions": steps_dict(report.steps),
     }
     plain: dict[str, Any] = _without_nan(found)
     return plain

@@ -21,6 +21,10 @@ LABELS = {
     "mrr": "MRR",
     "ndcg@10": "NDCG@10",
     "f1": "F1",
+    "macro_f1": "macro F1",
+    "days_error": "error in days",
+    "category_hit_rate": "category hit rate",
+    "markov": "Markov chain",
     "leave_90d": "no purchase in 90 days",
     "leave_60d": "no purchase in 60 days",
     "leave_30d": "no purchase in 30 days",
@@ -83,6 +87,13 @@ def protocol(report: Report) -> list[str]:
             f"{100 * report.coverage:.1f} % of the items in test orders existed when their week "
             "began; the others are no targets. Recall divides by the items that are.",
         ]
+    if report.steps:
+        lines.append(
+            "Next actions: what each shopper did in the horizon after the test's first day, step "
+            "by step; after leaving every step is leaving. Accuracy, macro F1 and ECE are of the "
+            "likeliest outcome; the error in days is the median distance of the steps that came. "
+            "Neither model nor floors are calibrated on validation here."
+        )
     if report.heads:
         lines.append(
             "The model and each floor are treated alike: calibrated on validation (Platt), and "
@@ -106,7 +117,10 @@ def limits(report: Report) -> list[str]:
         "other shoppers would change the numbers, not how much another seed would.",
         "Nobody was treated at random here: a high risk is no proof that a coupon would help.",
     ]
-    differences = [d for table in report.ranking.values() for d in table.differences.values()]
+    steps = () if report.steps is None else report.steps.tables.values()
+    differences = [
+        d for table in (*report.ranking.values(), *steps) for d in table.differences.values()
+    ]
     for found in report.heads.values():
         differences += list(found.tables[EVERYONE].differences.values())
     open_ones = sum(d.verdict == "not told apart" for d in differences)

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from training.datasets.batches import Dataset
+from training.metrics.steps import Foreseen
 
 
 @runtime_checkable
@@ -37,3 +38,16 @@ class ProbabilityFloor(Protocol):
 
     def probabilities(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
         """Probabilities (m, H) for examples number `rows` (m,); NaN for heads of other tasks."""
+
+
+@runtime_checkable
+class StepFloor(Protocol):
+    """Foresees next actions."""
+
+    task: ClassVar[str] = "next_actions"
+
+    def fit(self, dataset: Dataset) -> None:
+        """Learn from the split "train" alone."""
+
+    def foresee(self, dataset: Dataset, split: str, rows: np.ndarray) -> Foreseen:
+        """What comes after examples number `rows` (m,)."""
