@@ -1,6 +1,7 @@
 """A policy is promoted when the log speaks for it: the gate, and what came of each promotion.
 
-The gate judges a policy beside the one that is served, on shoppers that it did not learn from.
+The gate judges a policy beside the one that is served, each decision by what did not learn from
+its shopper.
 Next: ``turn.py``, which goes through it on schedule.
 """
 
@@ -14,10 +15,11 @@ import numpy as np
 from feature_repo.settings import Settings, iso, microseconds
 from serving.promote import store
 from serving.settings import Promotion, ServingSettings
-from serving.start import RefusedToStart, check_inputs, find_bundles, policy_of, stored
+from serving.start import RefusedToStart, check_inputs, find_bundles, stored
 from training.bundle import MANIFEST, Bundle
 from training.judging import Judged, judge
 from training.learn import Plan, budgets, log_of
+from training.learnt import Learnt
 from training.metrics.offpolicy.estimates import Estimate, estimate
 from training.policies import POLICIES
 
@@ -62,11 +64,10 @@ def gate(bundle: Bundle, settings: Settings, *, as_of: int) -> Judged:
         model, served = find_bundles(settings, ServingSettings())
     except RefusedToStart as error:
         raise ValueError(str(error)) from error
-    policy, plan = policy_of(bundle), plan_of(bundle)
-    check_inputs(policy, model, ServingSettings().campaign)
+    asked, plan = Learnt.load(bundle), plan_of(bundle)
+    check_inputs(asked.policy, model, ServingSettings().campaign)
     log = log_of(plan, settings, as_of)
-    rest = log.take(log.is_held_out)
-    return judge(rest, policy, policy_of(served), budgets(settings, plan.campaign))
+    return judge(log, asked, Learnt.load(served), budgets(settings, plan.campaign))
 
 
 def promote_policy(bundle: Bundle, settings: Settings, *, now: int, force: str = "") -> Promotion:
@@ -152,7 +153,7 @@ def _came(promotion: Promotion, settings: Settings, end: int, now: int) -> Came:
     began = microseconds(promotion.promoted_at)
     own = np.isin(log.policies, [f"{bundle.name}:{bundle.version}", promotion.policy])
     rows = own & (log.decided_at >= began) & (log.decided_at < end)
-    found = estimate(log.reward[rows]) if rows.sum() > 1 else None
+    found = estimate(log.reward[rows], users=log.users[rows]) if rows.sum() > 1 else None
     return Came(promotion, int(rows.sum()), found)
 
 

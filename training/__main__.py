@@ -91,7 +91,7 @@ def policy(
     ] = None,
     as_of: Annotated[str | None, typer.Option(help="ISO 8601, UTC; default: now")] = None,
 ) -> None:
-    """Learn a policy from the ledger's decisions and judge it by shoppers left out."""
+    """Learn a policy from the ledger's decisions and judge it by shoppers it did not learn from."""
     from training.learn import INPUTS, Plan, learn, names_in
 
     settings = Settings()

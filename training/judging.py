@@ -1,6 +1,7 @@
 """What a policy would have earned by the log of others, beside the one that is served.
 
-Shoppers whom the policy learnt from do not count. Next: ``learn.py``, which makes policies.
+Each decision is judged by what did not learn from its shopper, and intervals are those of
+shoppers. Next: ``keeping.py``.
 """
 
 from __future__ import annotations
@@ -9,17 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from feature_repo.settings import DAY
 from training.datasets.decision_log import DecisionLog
 from training.effects import Log
 from training.effects.base import linear
 from training.effects.crossfit import cross_fit
 from training.effects.log import MIN_ROWS
 from training.effects.outcomes import outcome_model
+from training.learnt import Learnt
 from training.metrics.offpolicy.estimates import Estimate, evaluate_policy
-from training.policies import Context, Policy
 from training.policies.inputs import Floats
 
 ESTIMATOR = "doubly_robust"
@@ -61,8 +60,8 @@ class Judged:
     def lines(self, beside: str) -> list[str]:
         """What the log says, `beside` naming the other policy."""
         return [
-            f"{self.num_rows:,} decisions about shoppers it did not learn from, worth "
-            f"{self.effective:,.0f} of its own",
+            f"{self.num_rows:,} decisions, each judged by what did not learn from its shopper, "
+            f"worth {self.effective:,.0f} of its own",
             f"it would earn {_told(self.own)} a decision, {beside} {_told(self.served)}",
             f"lead {self.lead.value:+.3f} ({self.lead.low:+.3f} to {self.lead.high:+.3f})",
             *(f"the log cannot tell: {reason}" for reason in self.refusals),
@@ -87,14 +86,12 @@ def _told(one: Estimate) -> str:
 
 
 def judge(
-    log: DecisionLog, policy: Policy, served: Policy | None, budgets: Mapping[str, float]
+    log: DecisionLog, asked: Learnt, served: Learnt | None, budgets: Mapping[str, float]
 ) -> Judged:
-    """Estimate `policy` beside `served` on the same rows; None: beside what the log did.
+    """Estimate `asked` beside `served` on the same rows; None: beside what the log did.
 
     Parameters
     ----------
-    log
-        Rows that `policy` did not learn from.
     budgets
         Of a whole day, base currency: the log does not tell what was left at each moment.
 
@@ -108,16 +105,18 @@ def judge(
             f"{len(log.action)} decisions are left to judge a policy by, and {MIN_ROWS} are "
             "needed; go on collecting"
         )
-    own = chances_under(policy, log, budgets)
+    own = chances_under(asked, log, budgets)
     other = log.chances if served is None else chances_under(served, log, budgets)
-    names = dict.fromkeys((*policy.needs, *(served.needs if served else ())))
+    names = dict.fromkeys((*asked.policy.needs, *(served.policy.needs if served else ())))
     model, why = _model(log, log.matrix(list(names)))
     logged = (log.reward, log.action, log.propensity)
-    found, beside = (evaluate_policy(*logged, target, model) for target in (own, other))
+    found, beside = (
+        evaluate_policy(*logged, target, model, users=log.users) for target in (own, other)
+    )
     estimator = ESTIMATOR if model is not None else "snips"
     said, against = found.estimates[estimator], beside.estimates[estimator]
     refusals = [*found.refusals, *(f"of the served policy, {r}" for r in beside.refusals)]
-    if unknown := _unknown(policy, log, budgets):
+    if unknown := _unknown(asked, log, budgets):
         refusals.append(f"it never did {', '.join(unknown)}, which the policy would do")
     return Judged(
         num_rows=len(log.action),
@@ -129,39 +128,28 @@ def judge(
     )
 
 
-def chances_under(policy: Policy, log: DecisionLog, budgets: Mapping[str, float]) -> Floats:
-    """The chances (n, A) of the log's actions under `policy`, of what was allowed then."""
-    allowed = np.zeros((len(log.action), len(policy.actions)), dtype=np.bool_)
+def chances_under(asked: Learnt, log: DecisionLog, budgets: Mapping[str, float]) -> Floats:
+    """The chances (n, A) of the log's actions under `asked`, of what was allowed then."""
+    actions = asked.policy.actions
+    allowed = np.zeros((len(log.action), len(actions)), dtype=np.bool_)
     known = {name: number for number, name in enumerate(log.actions)}
-    for number, name in enumerate(policy.actions):
+    for number, name in enumerate(actions):
         if name in known:
             allowed[:, number] = log.chances[:, known[name]] > 0
     allowed[:, 0] = True
-    said = _said(policy, log, budgets, allowed)
+    said = asked.chances(log, budgets, allowed)
     found = np.zeros_like(log.chances)
-    for number, name in enumerate(policy.actions):
+    for number, name in enumerate(actions):
         if name in known:
             found[:, known[name]] = said[:, number]
     return found
 
 
-def _unknown(policy: Policy, log: DecisionLog, budgets: Mapping[str, float]) -> list[str]:
-    """Actions that the policy would take in more than `RARE` of the rows and the log never took."""
-    shares = _said(policy, log, budgets, None).mean(axis=0)
-    both = zip(policy.actions, shares, strict=True)
+def _unknown(asked: Learnt, log: DecisionLog, budgets: Mapping[str, float]) -> list[str]:
+    """Actions that it would take in more than `RARE` of the rows and the log never took."""
+    shares = asked.chances(log, budgets, None).mean(axis=0)
+    both = zip(asked.policy.actions, shares, strict=True)
     return [action for action, share in both if action not in log.actions and share > RARE]
-
-
-def _said(
-    policy: Policy,
-    log: DecisionLog,
-    budgets: Mapping[str, float],
-    allowed: NDArray[np.bool_] | None,
-) -> Floats:
-    """Chances (n, actions of the policy) where `allowed` is, with a whole day's budgets."""
-    day = int(log.decided_at[0] // DAY * DAY)
-    context = Context(allowed=allowed, budgets_left=budgets, asked_at=day)
-    return policy.probabilities(log.told, context)
 
 
 def _model(log: DecisionLog, values: Floats) -> tuple[np.ndarray | None, tuple[str, ...]]:

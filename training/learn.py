@@ -5,10 +5,8 @@ Next: ``serving/policies.py``, which lets it serve or not.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from feature_repo.ledger import Ledger
 from feature_repo.settings import DAY, Settings, iso
 from feature_repo.warehouse import Warehouse
 from training.bundle import Bundle
-from training.datasets.decision_log import HELD_OUT, MICROS, DecisionLog, read_log
+from training.datasets.decision_log import MICROS, NUM_PARTS, DecisionLog, read_log
 from training.effects import Log
 from training.effects.base import linear
 from training.effects.crossfit import cross_fit
@@ -25,6 +23,8 @@ from training.effects.log import MIN_ROWS
 from training.effects.outcomes import outcome_model
 from training.effects.pseudo import pseudo_outcomes
 from training.judging import Judged, judge
+from training.keeping import keep
+from training.learnt import Learnt
 from training.policies import Budgeted, Effects, FittedQ, LinearBandit, Policy, Timed
 from training.policies.fitted_q import Transitions
 from training.policies.timed import REACHES
@@ -62,7 +62,8 @@ class Plan:
 def learn(plan: Plan, settings: Settings, *, as_of: int, now: int) -> tuple[Bundle, Judged]:
     """Fit the policy `plan.name`; its bundle, and what the log says of it beside what was done.
 
-    It learns from some shoppers' decisions and is judged by the others'.
+    It learns from everybody's decisions; siblings, each learnt without a part of the shoppers, are
+    judged by these.
 
     Raises
     ------
@@ -74,10 +75,25 @@ def learn(plan: Plan, settings: Settings, *, as_of: int, now: int) -> tuple[Bund
             f"no policy {plan.name!r} learns from a log; choose from {', '.join(FITS)}"
         )
     log = log_of(plan, settings, as_of)
-    learnt = fit(plan, log.take(~log.is_held_out), costs(settings, plan.campaign))
-    judged = judge(log.take(log.is_held_out), learnt, None, budgets(settings, plan.campaign))
+    learnt = fit(plan, log, costs(settings, plan.campaign))
+    judged = judge(log, learnt, None, budgets(settings, plan.campaign))
     folder = settings.home / "policies" / f"{plan.name}-{iso(as_of)[:19].replace(':', '')}"
-    return _save(folder, learnt, plan, log, judged, as_of, now), judged
+    return keep(folder, learnt, judged, _lineage(plan, log, as_of), now=now), judged
+
+
+def _lineage(plan: Plan, log: DecisionLog, as_of: int) -> dict[str, object]:
+    """What the policy came from."""
+    counts = np.bincount(log.action, minlength=len(log.actions))
+    return {
+        "as_of": as_of,
+        "window_days": plan.window_days,
+        "campaign": plan.campaign,
+        "margin": plan.margin,
+        "service": plan.service,
+        "first_at": int(log.decided_at.min()),
+        "last_at": int(log.decided_at.max()),
+        "decisions": dict(zip(log.actions, counts.tolist(), strict=True)),
+    }
 
 
 def log_of(plan: Plan, settings: Settings, as_of: int) -> DecisionLog:
@@ -92,8 +108,11 @@ def log_of(plan: Plan, settings: Settings, as_of: int) -> DecisionLog:
     )
 
 
-def fit(plan: Plan, log: DecisionLog, paid: Mapping[str, float]) -> Policy:
-    """The policy after `log`; `paid` is what an action takes from the budget, base currency."""
+def fit(plan: Plan, log: DecisionLog, paid: Mapping[str, float]) -> Learnt:
+    """The policy after `log`, with its siblings.
+
+    `paid` is what an action takes from the budget, base currency.
+    """
     counts = np.bincount(log.action, minlength=len(log.actions))
     known = [name for name, num in zip(log.actions, counts, strict=True) if num > 2 * MIN_ROWS]
     if len(known) < 2 or known[0] != log.actions[0]:
@@ -102,7 +121,9 @@ def fit(plan: Plan, log: DecisionLog, paid: Mapping[str, float]) -> Policy:
             f"the log of {len(log.action):,} decisions has {taken}; each action that is learnt "
             f"needs more than {2 * MIN_ROWS}, 'nothing' among them; go on collecting"
         )
-    return FITS[plan.name](plan, log.among(known), paid)
+    log, way = log.among(known), FITS[plan.name]
+    siblings = (way(plan, log.take(log.part != number), paid) for number in range(NUM_PARTS))
+    return Learnt(way(plan, log, paid), tuple(siblings))
 
 
 def costs(settings: Settings, campaign: str) -> dict[str, float]:
@@ -186,58 +207,3 @@ FITS: dict[str, Callable[[Plan, DecisionLog, Mapping[str, float]], Policy]] = {
     "timed": _timed,
 }
 """Policies that learn from a log; a threshold is set, not learnt."""
-
-
-def _save(
-    folder: Path,
-    policy: Policy,
-    plan: Plan,
-    log: DecisionLog,
-    judged: Judged,
-    as_of: int,
-    now: int,
-) -> Bundle:
-    counts = np.bincount(log.action, minlength=len(log.actions))
-    lineage = {
-        "as_of": as_of,
-        "window_days": plan.window_days,
-        "campaign": plan.campaign,
-        "margin": plan.margin,
-        "service": plan.service,
-        "held_out": HELD_OUT,
-        "first_at": int(log.decided_at.min()),
-        "last_at": int(log.decided_at.max()),
-        "decisions": dict(zip(log.actions, counts.tolist(), strict=True)),
-    }
-    content = {"policy": policy.name, "settings": policy.to_dict(), "lineage": lineage}
-    return Bundle.save(
-        folder,
-        kind="policy",
-        name=policy.name,
-        created_at=now,
-        content=content | {"metrics": judged.to_dict()},
-        weights={},
-        card=_card(policy, lineage, judged),
-    )
-
-
-def _card(policy: Policy, lineage: Mapping[str, object], judged: Judged) -> str:
-    own, lead = judged.own, judged.lead
-    lines: Sequence[str] = [
-        f"# Policy {policy.name}",
-        "",
-        f"Decides between {', '.join(policy.actions)} by {', '.join(policy.needs)}.",
-        "",
-        f"- Learnt from decisions up to {iso(int(str(lineage['as_of'])))}, those of "
-        f"{100 * HELD_OUT:.0f} % of the shoppers left out: {json.dumps(lineage['decisions'])}.",
-        f"- By the shoppers left out ({judged.num_rows:,} decisions, worth "
-        f"{judged.effective:,.0f}) it earns {own.value:.3f} a decision ({own.low:.3f} to "
-        f"{own.high:.3f}), {lead.value:+.3f} ({lead.low:+.3f} to {lead.high:+.3f}) beside what "
-        "was done.",
-        *(f"- The log cannot tell: {reason}." for reason in judged.refusals),
-        "",
-        "A decision's reward is what the shopper spends in the window after it, less its cost. "
-        "It was learnt in one shop and fits no other.",
-        "",
-    ]
-    return "\n".join(lines)

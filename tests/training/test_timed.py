@@ -104,7 +104,7 @@ def test_a_log_with_later_actions_is_learnt_by_name():
         decided_at=np.arange(n),
         policies=np.full(n, "timed:1"),
     )
-    learnt = fit(Plan(name="timed", inputs=("x",)), log, {})
+    learnt = fit(Plan(name="timed", inputs=("x",)), log, {}).policy
     assert learnt.actions == actions
     assert learnt.base.actions == ("nothing", "coupon")
     assert learnt.value == pytest.approx((0.0, 3.0), abs=0.1)

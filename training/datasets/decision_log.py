@@ -24,8 +24,8 @@ from training.policies.inputs import NUMERIC, Floats
 MICROS = 1_000_000
 FLOOR = 0.05
 """Least chance that learning believes; judging takes chances as they were."""
-HELD_OUT = 0.4
-"""Share of shoppers whom policies do not learn from, so that they can be judged by them."""
+NUM_PARTS = 5
+"""Parts of the shoppers: what is learnt without one of them can be judged by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +77,10 @@ class DecisionLog:
         return np.maximum(self.propensity, FLOOR)
 
     @property
-    def is_held_out(self) -> NDArray[np.bool_]:
-        """Rows (n,) of shoppers whom no policy learns from, by their id alone."""
+    def part(self) -> NDArray[np.int64]:
+        """Which of `NUM_PARTS` (n,) each row's shopper is of, by the id alone: always the same."""
         drawn = [hashlib.sha256(f"judge\0{user}".encode()).digest()[:4] for user in self.users]
-        places = np.array([int.from_bytes(one, "big") for one in drawn]) / 2**32
-        return np.asarray(places < HELD_OUT, dtype=np.bool_)
+        return np.array([int.from_bytes(one, "big") % NUM_PARTS for one in drawn], dtype=np.int64)
 
     def take(self, rows: NDArray) -> DecisionLog:
         """Some rows, by number or by a mask."""

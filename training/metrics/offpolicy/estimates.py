@@ -28,10 +28,12 @@ class Estimate:
     high: float
     influence: np.ndarray
     """(n,)"""
+    users: np.ndarray | None = None
+    """Whose decision each was (n,), where it matters; see :func:`estimate`."""
 
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two policies on the same log, row by row: what they share cancels."""
-        return estimate(self.influence - other.influence)
+        return estimate(self.influence - other.influence, users=self.users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,22 @@ class Evaluation:
         return self.support.refusals
 
 
-def estimate(influence: np.ndarray, level: float = 0.95) -> Estimate:
-    """The mean of influence values (n,) and its normal interval."""
+def estimate(
+    influence: np.ndarray, level: float = 0.95, *, users: np.ndarray | None = None
+) -> Estimate:
+    """The mean of influence values (n,) and its normal interval.
+
+    With `users` (n,), whose decision each was, the standard error is that of sums by user, since
+    decisions about one resemble each other (Liang and Zeger, 1986):
+    sqrt(G / (G - 1) sum_g (sum_{i of g} (x_i - mean))^2) / n, for G users.
+    """
     value, num = float(influence.mean()), len(influence)
-    error = float(influence.std(ddof=1) / math.sqrt(num)) if num > 1 else math.nan
-    reach = NormalDist().inv_cdf((1 + level) / 2) * error
-    return Estimate(value, error, value - reach, value + reach, influence)
+    who = np.arange(num) if users is None else np.unique(users, return_inverse=True)[1]
+    missed = np.bincount(who, influence - value)
+    groups = len(missed)
+    spread = math.sqrt(groups / (groups - 1) * (missed**2).sum()) if groups > 1 else math.nan
+    reach = NormalDist().inv_cdf((1 + level) / 2) * spread / num
+    return Estimate(value, spread / num, value - reach, value + reach, influence, users)
 
 
 def evaluate_policy(
@@ -62,8 +74,12 @@ def evaluate_policy(
     propensities: np.ndarray,
     target: np.ndarray,
     model: np.ndarray | None = None,
+    *,
+    users: np.ndarray | None = None,
 ) -> Evaluation:
     """Ask all estimators about the policy `target` (n, A); without a `model` IPS and SNIPS alone.
+
+    With `users` (n,) the intervals are those of shoppers and not of rows: see :func:`estimate`.
 
     Raises
     ------
@@ -75,7 +91,7 @@ def evaluate_policy(
     return Evaluation(
         support(actions, propensities, target),
         {
-            name: estimate(estimator(rewards, actions, propensities, target, model))
+            name: estimate(estimator(rewards, actions, propensities, target, model), users=users)
             for name, estimator in asked.items()
         },
     )
