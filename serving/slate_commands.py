@@ -73,17 +73,19 @@ def compare(
             "for learning and as many for judging: collect more"
         )
     learnt = learn(log.take(~judges), Slate(temperature=temperature))
-    judged = log.take(judges)
+    judged, who = log.take(judges), users[judges]
     greedy = Slate(temperature=0)
     targets = {
         "best first, as today": replace(greedy, examination=learnt.examination),
         "learnt, best first": replace(learnt, temperature=0.0),
         f"learnt, temperature {temperature:g}": learnt,
     }
-    found = {name: evaluate(judged, target) for name, target in targets.items()}
+    found = {name: evaluate(judged, target, users=who) for name, target in targets.items()}
     first, second, _ = found.values()
     ahead = lead(
-        second.estimates["doubly_robust"].influence, first.estimates["doubly_robust"].influence
+        second.estimates["doubly_robust"].influence,
+        first.estimates["doubly_robust"].influence,
+        who,
     )
     sure = ahead.low > 0 and not any(
         (first.refusals["doubly_robust"], second.refusals["doubly_robust"])

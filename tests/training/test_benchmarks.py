@@ -261,3 +261,31 @@ def test_the_real_e_mails_have_their_published_effects(tmp_path):
     assert found.metrics["Womens E-Mail"]["t_learner, linear"]["qini_by_perfect_curve"].low > 0
     assert {"conversion", "spend"} & set(question.features or ()) == set()
     assert sum("seems to come with" in note for note in found.table.notes) == 2
+
+
+def thrice(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every row three times, as if one user had three alike."""
+    return pl.concat([frame.with_row_index("who")] * 3)
+
+
+def test_rows_told_again_make_an_effect_no_surer_where_users_are_named(tmp_path):
+    once = asked(tmp_path, people(1_500)).effects[0]
+    named = asked(tmp_path, thrice(people(1_500)), user="who").effects[0]
+    alone = asked(tmp_path, thrice(people(1_500)).drop("who")).effects[0]
+    assert named.high - named.low == pytest.approx(once.high - once.low, rel=0.1)
+    assert alone.high - alone.low < 0.65 * (once.high - once.low)
+
+
+def test_a_policy_leads_no_more_surely_because_rows_are_told_again(tmp_path):
+    path = kept(tmp_path, thrice(decisions(1_000)))
+    logged = {"action": "shown", "reward": "paid", "propensity": "chance", "base": "linear"}
+    reach = {}
+    for user in ("who", None):
+        question = offpolicy.Question(**logged, user=user, features=("visits",))
+        found = offpolicy.off_policy(offpolicy.read(path, question), question)
+        lead = next(one for one in found.judged if one.name == "always red").lead
+        reach[user] = lead.high - lead.low
+    assert reach["who"] == pytest.approx(np.sqrt(3) * reach[None], rel=0.1)
+    assert "It can judge" in run(
+        "offpolicy", path, *LOGGED, "--user", "who", "--output", tmp_path / "page.html"
+    )

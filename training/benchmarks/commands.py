@@ -22,6 +22,10 @@ Features = Annotated[
     list[str] | None,
     typer.Option("--feature", help="column known before the action; repeatable; default: the rest"),
 ]
+User = Annotated[
+    str | None,
+    typer.Option(help="column of user ids, where users have many rows: intervals are of users"),
+]
 Seed = Annotated[int, typer.Option(min=0, help="of folds, draws and random order")]
 Output = Annotated[Path | None, typer.Option(help="where the page goes")]
 
@@ -34,6 +38,7 @@ def uplift(
     propensity: Annotated[
         str | None, typer.Option(help="column of the chance of what was done in the row")
     ] = None,
+    user: User = None,
     control: Annotated[str | None, typer.Option(help="which value is the control")] = None,
     feature: Features = None,
     segment: Annotated[
@@ -62,6 +67,7 @@ def uplift(
             treatment=treatment,
             outcome=outcome,
             propensity=propensity,
+            user=user,
             control=control,
             features=tuple(feature) if feature else None,
             segments=tuple(segment or ()),
@@ -91,6 +97,7 @@ def offpolicy(
     action: Annotated[str, typer.Option(help="column of what was done")],
     reward: Annotated[str, typer.Option(help="column of what it earned, a number")],
     propensity: Annotated[str, typer.Option(help="column of the chance of what was done")],
+    user: User = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(help="beginning of columns BEGINNING+action of its chances; repeatable"),
@@ -110,6 +117,7 @@ def offpolicy(
             action=action,
             reward=reward,
             propensity=propensity,
+            user=user,
             policies=tuple(policy or ()),
             features=tuple(feature) if feature else None,
             base=base,

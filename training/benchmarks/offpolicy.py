@@ -18,6 +18,7 @@ from training.benchmarks.table import (
     read_features,
     read_numbers,
     read_propensities,
+    read_users,
 )
 from training.effects.base import BASES, Base
 from training.effects.crossfit import NUM_FOLDS, folds
@@ -39,6 +40,7 @@ class Question:
     action: str
     reward: str
     propensity: str
+    user: str | None = None
     policies: tuple[str, ...] = ()
     """Beginnings of columns: PREFIX before the name of an action holds its chance."""
     features: tuple[str, ...] | None = None
@@ -63,6 +65,8 @@ class Table:
     given: dict[str, np.ndarray]
     """Policies (n, A) that the user has in columns."""
     notes: tuple[str, ...]
+    users: np.ndarray | None = None
+    """Whose decision each was, (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def read(path: Path, question: Question) -> Table:
         When the file or a column cannot be what it is said to be.
     """
     frame, q = open_table(path), question
-    roles = [q.action, q.reward, q.propensity]
+    roles = [q.action, q.reward, q.propensity, *filter(None, [q.user])]
     check_columns(frame, roles, path.name)
     if len(set(roles)) < len(roles):
         raise ValueError(f"one column has two parts among {roles}; name a different one for each")
@@ -127,6 +131,7 @@ def read(path: Path, question: Question) -> Table:
         features,
         given,
         notes,
+        read_users(frame, q.user),
     )
 
 
@@ -139,10 +144,11 @@ def off_policy(
     judged = []
     for name, target in policies(table):
         tell(name)
-        found = evaluate_policy(table.reward, table.action, table.propensity, target, model)
-        lead = estimate(found.estimates[BEST].influence - table.reward)
+        logged = (table.reward, table.action, table.propensity)
+        found = evaluate_policy(*logged, target, model, users=table.users)
+        lead = estimate(found.estimates[BEST].influence - table.reward, users=table.users)
         judged.append(Judged(name, found, lead))
-    return OffPolicy(table, estimate(table.reward), judged)
+    return OffPolicy(table, estimate(table.reward, users=table.users), judged)
 
 
 def policies(table: Table) -> Iterator[tuple[str, np.ndarray]]:
@@ -158,7 +164,7 @@ def reward_model(table: Table, base: Base, seed: int) -> np.ndarray:
     """Mean rewards (n, A) of every action, by one model that did not see the row."""
     num_actions = len(table.names)
     known = np.zeros((len(table.action), 0)) if table.features is None else table.features.values
-    place = folds(table.action, NUM_FOLDS, np.random.default_rng(seed))
+    place = folds(table.action, NUM_FOLDS, np.random.default_rng(seed), table.users)
     found = np.empty((len(known), num_actions))
     for fold in range(NUM_FOLDS):
         asked = place == fold

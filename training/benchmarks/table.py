@@ -106,6 +106,20 @@ def read_numbers(frame: pl.DataFrame, column: str, what: str) -> np.ndarray:
     return frame[column].cast(pl.Float64).to_numpy()
 
 
+def read_users(frame: pl.DataFrame, column: str | None) -> np.ndarray | None:
+    """Whose row each is (n,), as text; None where no column says it.
+
+    Raises
+    ------
+    ValueError
+        When a cell is empty.
+    """
+    if column is None:
+        return None
+    check_full(frame, column, "user")
+    return np.asarray(frame[column].cast(pl.String).to_numpy()).astype(str)
+
+
 def read_propensities(frame: pl.DataFrame, column: str) -> np.ndarray:
     """Chances (n,) of what was done in each row.
 

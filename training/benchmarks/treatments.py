@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from training.benchmarks.table import read_arms, read_features, read_numbers, read_propensities
+from training.benchmarks.table import (
+    read_arms,
+    read_features,
+    read_numbers,
+    read_propensities,
+    read_users,
+)
 from training.effects import LEARNERS, Log
 from training.effects.base import BASES
 from training.effects.propensities import estimated, foretold, shares
@@ -29,6 +35,7 @@ class Question:
     treatment: str
     outcome: str
     propensity: str | None = None
+    user: str | None = None
     control: str | None = None
     features: tuple[str, ...] | None = None
     segments: tuple[str, ...] = ()
@@ -63,6 +70,8 @@ class Table:
     """(n, A) of all actions, where they were estimated."""
     segments: dict[str, np.ndarray]
     notes: tuple[str, ...]
+    users: np.ndarray | None = None
+    """Whose row each is, (n,)."""
 
 
 def read(path: Path, question: Question) -> Table:
@@ -74,7 +83,7 @@ def read(path: Path, question: Question) -> Table:
         When the file or a column cannot be what it is said to be.
     """
     frame, q = open_table(path), question
-    roles = [q.treatment, q.outcome, *filter(None, [q.propensity])]
+    roles = [q.treatment, q.outcome, *filter(None, [q.propensity, q.user])]
     check_columns(frame, (*roles, *q.segments), path.name)
     if len(set(roles)) < len(roles):
         raise ValueError(f"one column has two parts among {roles}; name a different one for each")
@@ -97,6 +106,7 @@ def read(path: Path, question: Question) -> Table:
         chances,
         {name: _labels(frame[name], path.name) for name in q.segments},
         (*features.notes, f"Features: {', '.join(features.columns)}.", *notes),
+        read_users(frame, q.user),
     )
 
 

@@ -65,28 +65,33 @@ def uplift(
         When there is no overlap, with the numbers.
     """
     reaches = check_overlap(table.log, table.chances)
-    log, q = _bounded(table.log), question
+    log, q, users = _bounded(table.log), question, table.users
     rng = np.random.default_rng(q.seed)
     tell("average effects")
     base = BASES[q.bases[0]]
-    pseudo = pseudo_outcomes(log, cross_fit(log, lambda rest: outcome_model(rest, base), rng))
+    means = cross_fit(log, lambda rest: outcome_model(rest, base), rng, users=users)
+    pseudo = pseudo_outcomes(log, means)
     scores = {}
     for learner in q.learners:
         for name in q.bases:
             tell(f"{learner}, {name}")
-            scores[f"{learner}, {name}"] = _effects(log, learner, name, q)
+            scores[f"{learner}, {name}"] = _effects(log, learner, name, q, users)
     tell("intervals")
-    metrics, curves = _by_arm(log, scores, table.is_constant, q)
+    metrics, curves = _by_arm(log, scores, table, q)
+
+    def averages(labels: np.ndarray | None = None) -> list[Effect]:
+        return average_effects(log, pseudo, labels, users=users)
+
     return Uplift(
         table,
         reaches,
-        average_effects(log, pseudo),
+        averages(),
         _differences(log),
-        {name: average_effects(log, pseudo, labels) for name, labels in table.segments.items()},
+        {name: averages(labels) for name, labels in table.segments.items()},
         metrics,
         curves,
-        _quarters(log, pseudo, next(reversed(scores.values()))),
-        _gains(log, scores, pseudo, q),
+        _quarters(log, averages, next(reversed(scores.values()))),
+        _gains(log, scores, pseudo, q, users),
     )
 
 
@@ -105,18 +110,21 @@ def _differences(log: Log) -> dict[str, float]:
     return {arm: mean - means[0] for arm, mean in zip(log.actions[1:], means[1:], strict=True)}
 
 
-def _effects(log: Log, learner: str, base: str, q: Question) -> np.ndarray:
+def _effects(
+    log: Log, learner: str, base: str, q: Question, users: np.ndarray | None
+) -> np.ndarray:
     """Cross-fitted effects (n, A), the mean over seeds."""
 
     def once(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        return cross_fit(log, lambda rest: LEARNERS[learner](rest, BASES[base], rng), rng)
+        fit = LEARNERS[learner]
+        return cross_fit(log, lambda rest: fit(rest, BASES[base], rng), rng, users=users)
 
     return np.asarray(np.mean([once(q.seed + number) for number in range(q.num_seeds)], axis=0))
 
 
 def _by_arm(
-    log: Log, scores: Mapping[str, np.ndarray], is_constant: bool, q: Question
+    log: Log, scores: Mapping[str, np.ndarray], table: Table, q: Question
 ) -> tuple[dict[str, dict[str, dict[str, Drawn]]], dict[str, dict[str, Line]]]:
     """Metrics and Qini curves, each arm held against the control."""
     metrics, curves = {}, {}
@@ -125,8 +133,9 @@ def _by_arm(
         asked = {name: effects[rows, number] for name, effects in scores.items()}
         chance = np.random.default_rng(q.seed).random(len(rows))
         asked |= {AVERAGE: np.zeros(len(rows)), RANDOM: chance}
-        given = None if is_constant else log.propensity[rows]
-        trial = Trial(log.outcome[rows], log.action[rows] == number, given)
+        given = None if table.is_constant else log.propensity[rows]
+        users = None if table.users is None else table.users[rows]
+        trial = Trial(log.outcome[rows], log.action[rows] == number, given, users)
         metrics[arm] = measure(asked, trial, num_bootstrap=q.num_bootstrap, seed=q.seed)
         curves[arm] = {name: _curve(score, trial) for name, score in asked.items()}
     return metrics, curves
@@ -140,28 +149,34 @@ def _curve(score: np.ndarray, trial: Trial) -> Line:
     return share[places], gained[places]
 
 
-def _quarters(log: Log, pseudo: np.ndarray, effects: np.ndarray) -> list[Effect]:
+def _quarters(
+    log: Log, averages: Callable[[np.ndarray], list[Effect]], effects: np.ndarray
+) -> list[Effect]:
     """What really happens in quarters of each arm's expected effect."""
     found = []
     for number, arm in enumerate(log.actions[1:], start=1):
         place = np.argsort(np.argsort(effects[:, number], kind="stable"), kind="stable")
         labels = np.array([f"{i}" for i in range(4)])[4 * place // len(place)]
-        own = [one for one in average_effects(log, pseudo, labels) if one.action == arm]
-        found += own
+        found += [one for one in averages(labels) if one.action == arm]
     return found
 
 
 def _gains(
-    log: Log, scores: Mapping[str, np.ndarray], pseudo: np.ndarray, q: Question
+    log: Log,
+    scores: Mapping[str, np.ndarray],
+    pseudo: np.ndarray,
+    q: Question,
+    users: np.ndarray | None,
 ) -> list[tuple[str, Gain]]:
     """Profit of treating everybody alike, and of treating the first by each learner."""
     costs = np.array([q.costs.get(arm, 0.0) for arm in log.actions])
     earned = q.value * pseudo - costs
     found = []
     for number, arm in enumerate(log.actions[1:], start=1):
-        found.append((f"everybody gets {arm}", gain(np.full(len(pseudo), number), earned)))
+        everybody = np.full(len(pseudo), number)
+        found.append((f"everybody gets {arm}", gain(everybody, earned, users)))
     for name, effects in scores.items():
         for share in SHARES:
             chosen = best_actions(q.value * effects - costs, share)
-            found.append((f"{name}: at most {share:.0%}", gain(chosen, earned)))
+            found.append((f"{name}: at most {share:.0%}", gain(chosen, earned, users)))
     return found

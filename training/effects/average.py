@@ -10,6 +10,7 @@ import numpy as np
 
 from training.effects.log import Log, over_nothing
 from training.effects.overlap import MIN_IN_SEGMENT, effective_size
+from training.metrics.clustered import mean_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,12 @@ class Effect:
 
 
 def average_effects(
-    log: Log, pseudo: np.ndarray, segment: np.ndarray | None = None, level: float = 0.95
+    log: Log,
+    pseudo: np.ndarray,
+    segment: np.ndarray | None = None,
+    level: float = 0.95,
+    *,
+    users: np.ndarray | None = None,
 ) -> list[Effect]:
     """Effects of all actions but nothing, for each label of `segment` (n,), or for all together.
 
@@ -40,6 +46,8 @@ def average_effects(
     ----------
     pseudo
         (n, A) of :func:`training.effects.pseudo.pseudo_outcomes`.
+    users
+        Whose row each is (n,), where somebody has several: intervals are then those of users.
     """
     labels = np.full(len(log.outcome), "everybody") if segment is None else segment.astype(str)
     gained, found = over_nothing(pseudo), []
@@ -47,15 +55,23 @@ def average_effects(
         inside = labels == label
         for number, name in enumerate(log.actions[1:], start=1):
             refusal = _thin(log, inside, number) if segment is not None else ""
-            found.append(_effect(gained[inside, number], name, str(label), refusal, level))
+            own = None if users is None else users[inside]
+            found.append(_effect(gained[inside, number], own, name, str(label), refusal, level))
     return found
 
 
-def _effect(values: np.ndarray, action: str, segment: str, refusal: str, level: float) -> Effect:
+def _effect(
+    values: np.ndarray,
+    users: np.ndarray | None,
+    action: str,
+    segment: str,
+    refusal: str,
+    level: float,
+) -> Effect:
     num = len(values)
     if refusal or num < 2:
         return Effect(action, segment, num, *(math.nan,) * 4, refusal or "one row")
-    mean, error = float(values.mean()), float(values.std(ddof=1) / math.sqrt(num))
+    mean, error = float(values.mean()), mean_error(values, users)
     normal = NormalDist()
     reach = normal.inv_cdf((1 + level) / 2) * error
     p_value = 2 * (1 - normal.cdf(abs(mean) / error)) if error else float(mean == 0)

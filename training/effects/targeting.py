@@ -6,12 +6,12 @@ Profit is an outcome like others: value minus cost, row by row. Next: ``../polic
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.effects.log import over_nothing
+from training.metrics.clustered import mean_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,13 @@ def best_actions(effects: np.ndarray, share: float = 1.0) -> np.ndarray:
     return chosen
 
 
-def gain(chosen: np.ndarray, pseudo: np.ndarray) -> Gain:
-    """What `chosen` actions (n,) earn over nothing, by pseudo-outcomes (n, A), per row."""
+def gain(chosen: np.ndarray, pseudo: np.ndarray, users: np.ndarray | None = None) -> Gain:
+    """What `chosen` actions (n,) earn over nothing, by pseudo-outcomes (n, A), per row.
+
+    `users` (n,) as in :func:`training.effects.average.average_effects`.
+    """
     values = over_nothing(pseudo)[np.arange(len(chosen)), chosen]
-    error = float(values.std(ddof=1) / math.sqrt(len(values)))
-    return Gain(float((chosen > 0).mean()), float(values.mean()), error)
+    return Gain(float((chosen > 0).mean()), float(values.mean()), mean_error(values, users))
 
 
 def pehe(effects: np.ndarray, truth: np.ndarray) -> float:

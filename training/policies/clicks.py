@@ -109,10 +109,16 @@ class SlateEvaluation:
     """Estimator to why it must not be used; empty where it may."""
 
 
-def evaluate(log: SlateLog, target: Slate, at: Floats | None = None) -> SlateEvaluation:
+def evaluate(
+    log: SlateLog,
+    target: Slate,
+    at: Floats | None = None,
+    users: NDArray[np.str_] | None = None,
+) -> SlateEvaluation:
     """Ask the log about another policy; a `target` with examination is its own click model.
 
-    `at` (n, N, K), chances of the log's draws, saves their computation where they are at hand.
+    `at` (n, N, K), chances of the log's draws, saves their computation where they are at hand; with
+    `users` (n,), who saw each list, intervals are those of shoppers.
     """
     num, shown = log.rewards.shape[1], log.is_shown
     at = slates.places(log.logits, num) if at is None else at
@@ -133,7 +139,7 @@ def evaluate(log: SlateLog, target: Slate, at: Floats | None = None) -> SlateEva
         found["doubly_robust"] = slates.doubly_robust_places(log.rewards, p, pi, own, expected)
     by_place, by_draw = slates.refusal(pi / p), slates.refusal(np.cumprod(draws / step, axis=1))
     return SlateEvaluation(
-        estimates={name: estimate(values) for name, values in found.items()},
+        estimates={name: estimate(values, users=users) for name, values in found.items()},
         refusals={name: by_draw if name == "rips" else by_place for name in found},
     )
 

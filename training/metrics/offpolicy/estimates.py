@@ -5,7 +5,6 @@ Next: ``../../effects/log.py`` for the effects of actions.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -13,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 
 from training.metrics.bootstrap import interval, replicates
+from training.metrics.clustered import mean_error
 from training.metrics.offpolicy.estimators import ESTIMATORS, WITHOUT_MODEL, Estimator
 from training.metrics.offpolicy.support import Support, check_log, support
 
@@ -55,17 +55,11 @@ def estimate(
 ) -> Estimate:
     """The mean of influence values (n,) and its normal interval.
 
-    With `users` (n,), whose decision each was, the standard error is that of sums by user, since
-    decisions about one resemble each other (Liang and Zeger, 1986):
-    sqrt(G / (G - 1) sum_g (sum_{i of g} (x_i - mean))^2) / n, for G users.
+    With `users` (n,), whose decision each was, it is that of shoppers (``../clustered.py``).
     """
-    value, num = float(influence.mean()), len(influence)
-    who = np.arange(num) if users is None else np.unique(users, return_inverse=True)[1]
-    missed = np.bincount(who, influence - value)
-    groups = len(missed)
-    spread = math.sqrt(groups / (groups - 1) * (missed**2).sum()) if groups > 1 else math.nan
-    reach = NormalDist().inv_cdf((1 + level) / 2) * spread / num
-    return Estimate(value, spread / num, value - reach, value + reach, influence, users)
+    value, error = float(influence.mean()), mean_error(influence, users)
+    reach = NormalDist().inv_cdf((1 + level) / 2) * error
+    return Estimate(value, error, value - reach, value + reach, influence, users)
 
 
 def evaluate_policy(

@@ -109,9 +109,12 @@ def refusal(w: np.ndarray) -> str:
     )
 
 
-def lead(one: np.ndarray, other: np.ndarray) -> Estimate:
-    """How much more `one` earns a list than `other`, by influence values (n,) of the same lists."""
-    return estimate(one - other)
+def lead(one: np.ndarray, other: np.ndarray, users: np.ndarray | None = None) -> Estimate:
+    """How much more `one` earns a list than `other`, by influence values (n,) of the same lists.
+
+    With `users` (n,), who saw each list, the interval is that of shoppers.
+    """
+    return estimate(one - other, users=users)
 
 
 def _places(logits: np.ndarray, num: int) -> np.ndarray:
