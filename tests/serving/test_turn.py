@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from feature_repo.experiments import Arm, Experiment
 from feature_repo.exposures import Experiments
 from feature_repo.ledger import Campaign, Decision, Ledger
 from feature_repo.settings import DAY, Settings, SystemClock
@@ -83,7 +84,17 @@ def lived(tmp_path_factory) -> tuple[Path, World]:
     lately = live(world, ledger, LIVED, "threshold:p0")
     keep(warehouse, pl.concat([past, lately]), settings, world.now)
     run("feast", "apply", env=shop_env(home))
+    with pytest.MonkeyPatch.context() as patch:
+        addressed(patch, home)
+        SystemClock(home).move_to(world.now)
+        learn("uplift_budget", "--window-days", "7")
     return home, world
+
+
+def addressed(patch: pytest.MonkeyPatch, home: Path) -> None:
+    for name, value in shop_env(home).items():
+        if name.startswith(("NUDGE_", "FEAST_")):
+            patch.setenv(name, value)
 
 
 @pytest.fixture
@@ -93,13 +104,9 @@ def shop(lived, store, tmp_path, model, monkeypatch) -> Settings:
 
     home = tmp_path / "home"
     copy_home(lived[0], home)
-    for name, value in shop_env(home).items():
-        if name.startswith(("NUDGE_", "FEAST_")):
-            monkeypatch.setenv(name, value)
+    addressed(monkeypatch, home)
     settings = Settings(home=home)
-    clock = SystemClock(home)
-    clock.move_to(lived[1].now)
-    promote(str(model.folder), settings, now=clock.now(), policy={"epsilon": 0.5})
+    promote(str(model.folder), settings, now=SystemClock(home).now(), policy={"epsilon": 0.5})
     return settings
 
 
@@ -122,12 +129,11 @@ def learn(*words: str, code: int = 0) -> str:
 
 
 def test_a_policy_is_learnt_judged_promoted_and_rolled_back(shop):
-    said = learn("uplift_budget", "--window-days", "7")
-    assert "each judged by what did not learn from its shopper" in said
     bundle = Bundle.load(next(shop.home.glob("policies/uplift_budget-*")))
     assert bundle.manifest["lineage"]["window_days"] == 7
     assert bundle.manifest["metrics"]["num_rows"] > 500
-    assert "Learnt from decisions up to" in (bundle.folder / "card.md").read_text()
+    card = (bundle.folder / "card.md").read_text()
+    assert "5 siblings, each learnt without a part of the shoppers" in card
     first = Promotion.read(shop.home)
     said = serving("promote", "uplift_budget")
     assert "by the log it leads the served policy by" in said
@@ -146,7 +152,8 @@ def test_other_policies_are_learnt_from_the_same_log(shop, name):
     from serving.start import find_bundles, policy_of
     from training.policies import Context
 
-    learn(name, "--inputs", "recency_days_purchase,num_orders,leave_90d")
+    said = learn(name, "--inputs", "recency_days_purchase,num_orders,leave_90d")
+    assert "each judged by what did not learn from its shopper" in said
     serving("promote", name, "--force", "to see it serve")
     policy = policy_of(find_bundles(shop, ServingSettings())[1])
     assert policy.name == name
@@ -182,7 +189,6 @@ def test_a_policy_that_the_served_model_cannot_feed_is_refused_even_by_force(sho
 
 
 def test_a_new_model_keeps_the_learnt_policy(shop, model):
-    learn("uplift_budget")
     serving("promote", "uplift_budget")
     kept = Promotion.read(shop.home)
     serving("promote", str(model.folder))
@@ -224,7 +230,9 @@ def test_turns_learn_try_and_promote_what_wins_and_estimates_are_held_to_account
     assert "as told" in serving("promotions")
 
 
-def experiment_days(world: World, ledger: Ledger, name: str, days: int) -> pl.DataFrame:
+def experiment_days(
+    world: World, ledger: Ledger, *names: str, days: int, wins: bool = True
+) -> pl.DataFrame:
     """Days in which one half gets what the truth says is best, the other what is worst."""
     frames = []
     for _ in range(days):
@@ -232,24 +240,49 @@ def experiment_days(world: World, ledger: Ledger, name: str, days: int) -> pl.Da
         for number in range(world.day % 7, SHOPPERS, 7):
             user = f"shopper-{number:05d}"
             is_treated = number % 2 == 1
-            coupon_for = "persuadable" if is_treated else "sleeping dog"
+            coupon_for = "persuadable" if is_treated is wins else "sleeping dog"
             action = ACTIONS[int(world.truth.uplift_class[number] == coupon_for)]
-            arms = {name: "candidate" if is_treated else "served"}
+            arms = dict.fromkeys(names, "candidate" if is_treated else "served")
             made.append(decided(world, user, action, 0.5, "in a trial", arms=arms))
         ledger.absorb(made)
         frames.append(world.step({d.user_id: str(d.action) for d in made}))
     return pl.concat(frames)
 
 
-def test_a_turn_ends_what_a_kill_left_running_after_the_promotion(shop):
+def begun(shop: Settings, folder: Path, name: str, **more) -> str:
+    """The tag of the policy that a running experiment, as a turn begins it, tries."""
+    from serving.promote import save_policy, store
+    from training.policies import Threshold
+
+    tag = store(save_policy(folder / name, Threshold(epsilon=0.3), now=0))
+    arms = (Arm(name="served", share=0.5), Arm(name="candidate", share=0.5, policy=tag))
+    asked = Experiment(name=name, arms=arms, metrics=("purchase",), planned_num=1_000, **more)
+    Experiments(Warehouse(shop.warehouse)).start(asked, SystemClock(shop.home).now())
+    return tag
+
+
+def test_a_turn_stops_what_crosses_a_guardrail_and_what_loses(shop, lived, tmp_path):
+    begun(shop, tmp_path, "turn-harmful", traffic=0.5, guardrails=("purchase>-0.01",))
+    tag = begun(shop, tmp_path, "turn-losing", traffic=0.5)
+    world, warehouse = copy.deepcopy(lived[1]), Warehouse(shop.warehouse)
+    names = ("turn-harmful", "turn-losing")
+    lately = experiment_days(world, Ledger(warehouse), *names, days=21, wins=False)
+    keep(warehouse, lately, shop, world.now)
+    SystemClock(shop.home).move_to(world.now)
     serving("turn")
-    (kept,) = Experiments(Warehouse(shop.warehouse)).running()
-    serving("promote", kept.experiment.arms[1].policy)
+    stopped = {name: Experiments(warehouse).get(name).stop_reason for name in names}
+    assert "Guardrail purchase>-0.01 is crossed by candidate" in stopped["turn-harmful"]
+    assert "lost: candidate lowers share of shoppers who buy" in stopped["turn-losing"]
+    assert Promotion.read(shop.home).policy != tag
+
+
+def test_a_turn_ends_what_a_kill_left_running_after_the_promotion(shop, tmp_path):
+    serving("promote", begun(shop, tmp_path, "turn-1"), "--force", "as a turn that was killed")
     assert "its candidate is promoted" in serving("turn")
 
 
-def test_a_turn_ends_an_experiment_that_tells_nothing(shop, lived):
-    serving("turn")
+def test_a_turn_ends_an_experiment_that_tells_nothing(shop, lived, tmp_path):
+    begun(shop, tmp_path, "turn-1")
     SystemClock(shop.home).move_to(lived[1].now + 50 * DAY)
     assert "told nothing in 50 days" in serving("turn")
 
