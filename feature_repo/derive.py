@@ -60,8 +60,10 @@ Columns = Mapping[str, Floats | Lists]
 
 USER_FEATURES: tuple[str, ...] = (
     "tenure_days",
+    "tenure_days_purchase",
     *(f"recency_days_{kind}" for kind in BEHAVIOURS),
     "num_purchases",
+    "num_days_with_purchase",
     "num_orders",
     "spend",
     "returned_spend",
@@ -95,7 +97,10 @@ def user(columns: Columns) -> dict[str, Floats]:
     """
     asked_at = _scalar(columns, "asked_at")
     known = ~np.isnan(_scalar(columns, "first_at"))
-    features = {"tenure_days": (asked_at - _scalar(columns, "first_at")) / DAY}
+    features = {
+        "tenure_days": (asked_at - _scalar(columns, "first_at")) / DAY,
+        "tenure_days_purchase": (asked_at - _scalar(columns, "first_purchase_at")) / DAY,
+    }
     for kind in BEHAVIOURS:
         features[f"recency_days_{kind}"] = (asked_at - _scalar(columns, f"last_{kind}_at")) / DAY
     features |= _totals(columns)
@@ -187,6 +192,7 @@ def _totals(columns: Columns) -> dict[str, Floats]:
     num_orders = _scalar(columns, "num_orders")
     return {
         "num_purchases": _scalar(columns, "num_purchase"),
+        "num_days_with_purchase": _scalar(columns, "num_purchase_days"),
         "num_orders": num_orders,
         "spend": spend,
         "returned_spend": _scalar(columns, "returned_micros") / MICROS,

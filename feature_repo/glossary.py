@@ -46,7 +46,9 @@ _FIXED = {
     "sold_views": "views, for each of those days",
     # derived: user_features
     "tenure_days": "days since the first behaviour",
+    "tenure_days_purchase": "days since the first purchase; unknown before it",
     "num_purchases": "lines bought, ever",
+    "num_days_with_purchase": "UTC days with a purchase, ever",
     "num_orders": "orders placed, ever",
     "spend": "value of all purchases, in the base currency",
     "returned_spend": "value of all returns, in the base currency",

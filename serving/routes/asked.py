@@ -18,7 +18,9 @@ from serving.predictor import Predictor, Scores
 from serving.routes.parts import Parts, StoreFailed
 from serving.upkeep import FEATURES
 
-MAY_LACK = ("recency_days_", "mean_gap_days", "lateness", "average_order_value")
+MAY_LACK = (
+    "recency_days_", "tenure_days_purchase", "mean_gap_days", "lateness", "average_order_value"
+)  # fmt: skip
 """Unknown by nature until the thing has happened, or happened twice."""
 CLOCK_TOLERANCE = 2 * SECOND
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

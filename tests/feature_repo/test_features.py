@@ -93,12 +93,17 @@ def plain_user(events: list[dict], moment: int, treated_at: list[int]) -> dict[s
     found |= {
         "tenure_days": (moment - min(e["event_at"] for e in events)) / DAY,
         "num_purchases": len(purchases),
+        "num_days_with_purchase": len(days),
+        "tenure_days_purchase": nan,
         "num_orders": len(orders),
         "spend": spend / 1e6,
         "returned_spend": sum(amount(e) for e in events if e["kind"] == "return") / 1e6,
         "average_order_value": spend / 1e6 / len(orders) if orders else nan,
         "mean_gap_days": gap,
     }
+    if purchases:
+        first = min(e["event_at"] for e in purchases)
+        found["tenure_days_purchase"] = (moment - first) / DAY
     for kind in rollups.BEHAVIOURS:
         times = [e["event_at"] for e in events if e["kind"] == kind]
         found[f"recency_days_{kind}"] = (moment - max(times)) / DAY if times else nan

@@ -16,7 +16,10 @@ DAY = 86_400_000_000
 WEEK = 7 * DAY
 PURCHASE = 4
 TEXT_WIDTH = 384
-USER_NAMES = ("recency_days_purchase", "num_orders", "spend")
+USER_NAMES = (
+    *("recency_days_purchase", "num_orders", "spend"),
+    *("tenure_days_purchase", "num_days_with_purchase"),
+)
 ITEM_NAMES = ("num_purchases_30d", "num_purchases_90d")
 RETENTION = TASKS["retention"].heads
 HEADS = {"next_item": [], "retention": list(RETENTION)}
@@ -59,7 +62,8 @@ class Maker:
     def row(self, task: int, user: str, day: int, items: tuple[int, ...], label: dict) -> dict:
         past = self.before(user, day)
         lines = [(item, past_day) for _, past_day, bought in past for item in bought]
-        scalars = [day - past[-1][1], len(past), float(len(lines))]
+        days = sorted({past_day for _, past_day, _ in past})
+        scalars = [day - days[-1], len(past), float(len(lines)), day - days[0], len(days)]
         return {
             "task": task,
             "user": user,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from tests.training.conftest import HEADS, USER_NAMES
 from training.floors import FLOORS
 from training.floors.co_occurrence import NUM_MOMENTS
 from training.floors.reading import examples_of, raw_user_feature
@@ -214,15 +215,28 @@ def test_a_feature_is_read_back_in_its_own_unit(dataset):
 def test_logistic_rfm_is_what_scikit_learn_fits_on_the_three_numbers(dataset):
     train, test = (examples_of(dataset, split, "retention") for split in ("train", "test"))
     known, asked = dataset.examples("train"), dataset.examples("test")
-    oracle = LogisticRegression(max_iter=1_000).fit(known.scalars[train], known.label[train, 1])
+    rfm = [asked_for + len(USER_NAMES) * flag for flag in (0, 1) for asked_for in range(3)]
+    inputs = known.scalars[train][:, rfm]
+    oracle = LogisticRegression(max_iter=1_000).fit(inputs, known.label[train, 1])
     found = fitted("logistic_rfm", dataset).probabilities(dataset, "test", test)[:, 1]
-    np.testing.assert_allclose(found, oracle.predict_proba(asked.scalars[test])[:, 1], atol=1e-3)
+    np.testing.assert_allclose(
+        found, oracle.predict_proba(asked.scalars[test][:, rfm])[:, 1], atol=1e-3
+    )
 
 
-@pytest.mark.parametrize("name", RETENTION)
+@pytest.mark.parametrize("name", ["recency", "logistic_rfm"])
 def test_a_head_with_one_kind_of_label_gets_its_rate(name, make_dataset):
     orders = [(f"user-{n}", day, (1,)) for n in range(5) for day in range(n, 240, 5)]
     dataset = make_dataset(orders, num_items=1, train_end=150, valid_end=195, end=240)
     rows = examples_of(dataset, "test", "retention")
     found = fitted(name, dataset).probabilities(dataset, "test", rows)
     np.testing.assert_allclose(found, [[0.0, 1.0, 0.0, 0.0]] * len(rows), atol=1e-9)
+
+
+def test_bg_nbd_never_contradicts_itself_over_the_horizons(dataset):
+    rows = examples_of(dataset, "test", "retention")
+    found = dict(zip(HEADS["retention"], fitted("bg_nbd", dataset).probabilities(
+        dataset, "test", rows).T, strict=True))  # fmt: skip
+    assert (found["leave_30d"] >= found["leave_60d"]).all()
+    assert (found["leave_60d"] >= found["leave_90d"]).all()
+    np.testing.assert_allclose(found["purchase_30d"], 1 - found["leave_30d"])

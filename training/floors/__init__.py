@@ -1,5 +1,6 @@
 """What any model must beat: one file and one line here for each simple rule."""
 
+from training.floors.buy_till_you_die import BuyTillYouDie
 from training.floors.co_occurrence import CoOccurrence
 from training.floors.floor import ProbabilityFloor, RankingFloor, StepFloor
 from training.floors.last_items import LastItems
@@ -21,6 +22,7 @@ FLOORS: dict[str, type[RankingFloor] | type[ProbabilityFloor] | type[StepFloor]]
     "step_frequency": StepFrequency,
     "repeat_last": RepeatLast,
     "markov": Markov,
+    "bg_nbd": BuyTillYouDie,
 }
 
 __all__ = ["FLOORS", "ProbabilityFloor", "RankingFloor", "StepFloor"]

@@ -1,6 +1,6 @@
 """Logistic regression on recency, frequency and money: what an analyst tries first.
 
-Next: ``../evaluate``.
+Next: ``bg_nbd.py``.
 """
 
 from __future__ import annotations
