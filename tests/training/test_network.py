@@ -148,9 +148,24 @@ def test_a_bought_item_is_called_for_again_and_repeats_call_less_each(network, d
     with torch.no_grad():
         encoded = network.user.sequence(history)
         user = network.user(history, torch.ones(1), torch.zeros(1, network.num_scalars))
+        taste = (user.vector_BW * vectors[:1]).sum()
     assert encoded.repeats_P.tolist() == [0, 1, 2, 3]
-    assert (user.copy_P > 0).all()
-    assert user.copy_P[0] > user.copy_P[3]
+    calls = user.copy_P + torch.tensor([taste, 0.0, 0.0, 0.0])
+    assert (calls > 0).all()
+    assert calls[0] > calls[3]
+
+
+def test_taste_says_nothing_of_what_was_had_before(network, dataset):
+    rows = np.flatnonzero(np.diff(dataset.examples("train").history.offsets) > 4)[:1]
+    before = answer(network, dataset, rows).score_BI[0]
+    network.user.log_temperature.data -= 1.0  # every taste is stronger by e
+    after = answer(network, dataset, rows).score_BI[0]
+    network.user.log_temperature.data += 1.0
+    had = np.unique(dataset.batch("train", rows).item_P)
+    had = had[had > 0]
+    other = np.setdiff1d(np.flatnonzero(before.isfinite().numpy()), had)
+    torch.testing.assert_close(after[had], before[had], rtol=1e-4, atol=1e-4)
+    assert ((after - before)[other].abs() > 1e-3).float().mean() > 0.9
 
 
 def test_copies_are_added_to_the_items_of_the_history(network, dataset):

@@ -1,9 +1,10 @@
 """A shopper as the network sees them: a vector, calls for past items again, and the heads' logits.
 
-The score of an item as the next purchase is ``user . item + bias + copies``: a taste, what sells,
-and, for each behaviour of the history, how much it calls for the same item again (shops re-buy:
-without it a model loses to a plain count of past purchases). Letters in names: ``batch.py``. Next:
-``softmax.py``, then ``../network.py``.
+The score of an item as the next purchase is ``user . item + bias`` (a taste, what sells), and for
+an item of the history ``bias + copies``: how much each behaviour calls for the same item again.
+Shops re-buy, and how often and how long ago tells who does; a taste, learnt on orders of the very
+same shopper and item, would only blur it. Letters in names: ``batch.py``. Next: ``softmax.py``,
+then ``../network.py``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class User(NamedTuple):
     vector_BW: Tensor
     """To be multiplied with item vectors; the temperature is folded in."""
     copy_P: Tensor
-    """Score that each behaviour adds to its item; 0 at padding."""
+    """What each behaviour adds to its item's score, the taste for it taken off once; 0 at
+    padding."""
     logit_BH: Tensor
     future: Future | None
 
@@ -88,6 +90,7 @@ class UserEncoder(nn.Module):
         vector_BW = self.vector(readout_BR) + self._taste(history, encoded)
         vector_BW = F.normalize(vector_BW, dim=1) / self.log_temperature.exp()
         copy_P = self.copy(encoded, readout_BR, time_to_now_B, history)
+        copy_P = copy_P - _tastes(history, encoded, vector_BW)
         features_BX = torch.cat([readout_BR, now_B1, scalars_BF], dim=1)
         logits = [head(features_BX) for head in self.heads.values()]
         empty = readout_BR.new_zeros(readout_BR.shape[0], 0)
@@ -99,3 +102,9 @@ class UserEncoder(nn.Module):
         weight_P1 = F.softplus(self.taste(encoded.token_PW)) * (history.kind_P > 0).unsqueeze(1)
         total_B1 = history.blocks.total(weight_P1).clamp(min=1e-6)
         return history.blocks.total(weight_P1 * history.vector_PW) / total_B1
+
+
+def _tastes(history: History, encoded: Encoded, vector_BW: Tensor) -> Tensor:
+    """``user . item`` (P,) at the first behaviour with each item of a history; 0 elsewhere."""
+    is_first_P = (encoded.repeats_P == 0) & (history.kind_P > 0)
+    return (history.vector_PW * history.blocks.spread(vector_BW)).sum(dim=1) * is_first_P
