@@ -84,6 +84,8 @@ def show_floors(report: dict[str, Any]) -> list[str]:
     questions = {"next basket": (next_item["test"][next_item["headline"]], "ndcg@10", "recall@10")}
     for head, found in report["retention"].items():
         questions[head] = (next(iter(found["test"].values())), "auc", "log_loss")
+    for steps, found in list(report["next_actions"].get("test", {}).items())[:1]:
+        questions[f"next actions, {steps}"] = (found, "log_loss", "accuracy")
     for question, (found, *metrics) in questions.items():
         table = Table(question, *metrics, title=f"test: {found['num_examples']:,} examples")
         for source, values in found["sources"].items():
@@ -122,6 +124,19 @@ def show_items(title: str, items: list[dict[str, Any]], before: list[str] | None
     console.print(table)
 
 
+def show_steps(title: str, steps: list[dict[str, Any]]) -> str:
+    """The next steps as a table; the first in words."""
+    kinds = list(steps[0]["probabilities"])
+    table = Table("step", "in days", *kinds, "category", title=title)
+    for step in steps:
+        chances = (f"{step['probabilities'][kind]:.2f}" for kind in kinds)
+        table.add_row(str(step["step"]), f"{step['days']:.0f}", *chances, step["category"] or "-")
+    console.print(table)
+    first = steps[0]
+    chance = first["probabilities"][first["kind"]]
+    return f"next: {first['kind']} {chance:.2f}, in about {first['days']:.0f} days"
+
+
 def happened(kind: str, user_id: str, item: dict[str, Any], **more: Any) -> dict[str, Any]:
     """An event of now, as a shop's site would send it."""
     event_id = f"demo-{uuid.uuid4().hex}"
@@ -134,13 +149,14 @@ def happened(kind: str, user_id: str, item: dict[str, Any], **more: Any) -> dict
 def converse(story: Story, service: Service, user_id: str, kind: str) -> None:
     """One shopper: answers, an event that changes them, an outcome found again."""
     wanted = {"user_id": user_id, "num_items": 100}
-    with story.step("One shopper: recommendations, risk, decision") as results:
+    with story.step("One shopper: recommendations, risk, next actions, decision") as results:
         before = service.ask("POST", "/recommend", wanted)["items"]
         show_items(f"what {user_id} will want next", before[:5])
         risk = service.ask("POST", "/predict", {"user_id": user_id})
         for head, probability in risk["probabilities"].items():
             console.print(f"  {head} {probability:.2f}: {risk['reasons'][head]}")
             results.append(f"{head} {probability:.2f}")
+        results.append(show_steps(f"what {user_id} will do next", risk["next_actions"]))
         decided = service.ask("POST", "/decide", {"user_id": user_id})
         console.print(f"  [bold]{decided['action']}[/]: {decided['reason']}")
         results.append(f"{decided['action']}, drawn with probability {decided['probability']:.2f}")

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from serving.ahead import NextAction
 from serving.schemas import Alternative, Item, User
 
 
@@ -32,6 +33,9 @@ class Outlook(User):
     """A shopper as of now, and what the service would answer; the ledger is only read."""
 
     risk: list[Risk] = Field(description="every probability that the model gives")
+    next_actions: list[NextAction] = Field(
+        description="the next steps, from the first; empty where the model foresees none"
+    )
     items: list[Item] = Field(description="what it would recommend, best first")
     weighed: Weighed = Field(description="what it would decide")
     titles: dict[str, str] = Field(description="item to its latest description, where known")

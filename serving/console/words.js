@@ -36,3 +36,6 @@ export function ago(days) {
   const whole = Math.round(days);
   return whole === 1 ? "1 day ago" : `${whole.toLocaleString("en-GB")} days ago`;
 }
+
+export const within = (days) =>
+  days < 1 ? "within a day" : `in about ${count(Math.round(days), "day")}`;

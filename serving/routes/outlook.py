@@ -55,6 +55,7 @@ def outlook(
             Risk(task=task, probability=probability, reason=asked.explained(task))
             for task, probability in asked.probabilities.items()
         ],
+        next_actions=[] if asked.ahead is None else asked.ahead.steps(asked.asked_at),
         items=items,
         weighed=_weighed(asked, parts, campaign_id or parts.settings.campaign),
         titles=_titles(asked, named),
