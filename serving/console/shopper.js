@@ -12,8 +12,8 @@ export function shopper(outlook) {
     make("div", { class: "pair" },
       card("What is likely", risk(outlook)),
       card("What would be decided now", weighed(outlook.weighed))),
-    ...(outlook.next_actions.length ? [card("What comes next", ahead(outlook.next_actions))] : []),
     card("Time line", timeline(outlook)),
+    ...(outlook.next_actions.length ? [card("What comes next", ahead(outlook.next_actions))] : []),
     card("What would be recommended", items(outlook.items)),
   ];
 }
@@ -51,15 +51,15 @@ function risk(outlook) {
 // One line a step: when, what it is about, and the chance of each kind.
 function ahead(steps) {
   return [make("ol", { class: "ahead" }, ...steps.map((one) => make("li", {},
-    make("p", {}, make("b", {}, one.kind === "leave" ? "nothing more" : one.kind),
+    make("p", {}, make("b", {}, one.kind === "leave" ? "leaves" : one.kind),
       make("span", { class: "soft" }, one.kind === "leave" ? "" : ` ${within(one.days)}` +
         (one.category === null ? "" : ` · ${one.category} ${percent(one.category_probability)}`))),
     make("ul", { class: "odds" }, ...Object.entries(one.probabilities)
       .filter(([, chance]) => chance >= 0.05)
       .sort(([, one], [, other]) => other - one)
-      .map(([kind, chance]) => make("li", {}, make("span", {}, kind === "leave" ? "nothing more" : kind),
+      .map(([kind, chance]) => make("li", {}, make("span", {}, kind === "leave" ? "leaves" : kind),
         bar(chance, `${kind} ${percent(chance)}`), make("span", { class: "figure" }, percent(chance)))))))),
-  make("p", { class: "soft" }, "Kinds under 5 % are left out. Nothing more: within the model's horizon.")];
+  make("p", { class: "soft" }, "Kinds under 5 % are left out. Who leaves does nothing more within the model's horizon.")];
 }
 
 // After the first colon: the probability itself is shown beside it.

@@ -238,7 +238,7 @@ def test_a_shopper_is_found_and_everything_of_them_is_shown(page, served):
     for risk in known["risk"]:
         assert risk["reason"].partition(": ")[2] in shown
     for step in known["next_actions"]:
-        assert step["kind"].replace("leave", "nothing more") in shown
+        assert step["kind"].replace("leave", "leaves") in shown
         assert f"in about {round(step['days'])} days" in shown or step["kind"] == "leave"
     for item in known["items"]:
         assert (item["text"] or item["item_id"]) in shown

@@ -134,6 +134,50 @@ def offpolicy(
         raise typer.Exit(1)
 
 
+@app.command("next_actions")
+def next_actions(
+    table: File,
+    user: Annotated[str, typer.Option(help="column of who did it")] = "user",
+    time: Annotated[str, typer.Option(help="column of when: ISO 8601 or seconds")] = "time",
+    kind: Annotated[str, typer.Option(help="column of what: view, click, cart, ...")] = "kind",
+    category: Annotated[str | None, typer.Option(help="column of the category, if any")] = None,
+    item: Annotated[str | None, typer.Option(help="column of the item, if any")] = None,
+    as_: Annotated[
+        list[str] | None, typer.Option("--as", help="a word's kind, as buy=purchase; repeatable")
+    ] = None,
+    horizon_days: Annotated[int, typer.Option(min=1, help="how far ahead it is asked")] = 90,
+    seeds: Annotated[int, typer.Option(min=1, help="trainings, each from its own seed")] = 1,
+    size: Annotated[str, typer.Option(help="tiny, small or base")] = "tiny",
+    epochs: Annotated[int, typer.Option(min=1, help="passes over the training examples")] = 8,
+    output: Output = None,
+) -> None:
+    """Say how well the next steps of shoppers can be told: the model beside floors."""
+    from training.benchmarks import next_actions as asking
+    from training.benchmarks import next_actions_page, step_table
+    from training.benchmarks.page import show, tell, write
+
+    with plainly():
+        question = step_table.Question(
+            user=user,
+            time=time,
+            kind=kind,
+            category=category,
+            item=item,
+            kinds=step_table.read_kinds(as_ or ()),
+            horizon_days=horizon_days,
+            num_seeds=seeds,
+            size=size,
+            num_epochs=epochs,
+        )
+        read = step_table.read(table, question)
+        with _steps(seeds + 1) as step:
+            found = asking.next_actions(read, question, step)
+    show("mean over five steps", *next_actions_page.metric_rows(found))
+    tell(next_actions_page.words(found))
+    page = next_actions_page.page(table.name, found, question)
+    write(output or Path(f"{table.stem}-next_actions.html"), page)
+
+
 @contextmanager
 def _steps(num: int) -> Iterator[Callable[[str], None]]:
     """A bar of `num` steps, and what to call before each."""

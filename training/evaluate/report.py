@@ -116,7 +116,7 @@ def measure(
         ranking=ranking,
         ranking_splits=ranking_splits(answers) if "next_item" in tasks else {},
         heads=_heads(dataset, answers, model, draws),
-        steps=steps_report(dataset, model, draws),
+        steps=steps_report(dataset, model.foresee, draws),
         draws=draws,
     )
 

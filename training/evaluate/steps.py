@@ -5,7 +5,7 @@ Next: ``steps_page.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from feature_repo.events import KIND_CODES
 from training.datasets.batches import Dataset
-from training.evaluate.answers import MODEL, Model
+from training.evaluate.answers import MODEL
 from training.evaluate.compare import Comparison, Draws, compare
 from training.floors import FLOORS, StepFloor
 from training.floors.reading import examples_of, step_labels
@@ -29,7 +29,9 @@ from training.metrics.steps import (
 
 TASK, ALL_STEPS = "next_actions", "all steps"
 DAY = 86_400_000_000
-PAST_DAYS = 120.0
+Foresee = Callable[[str, np.ndarray], Foreseen]
+"""What a model says of the next steps after examples of a split, by their numbers."""
+PAST_DAYS = 60.0
 """What the picture shows of a shopper's past."""
 
 
@@ -59,7 +61,7 @@ class StepsReport:
     """None when nobody does enough to be worth looking at."""
 
 
-def steps_report(dataset: Dataset, model: Model, draws: Draws) -> StepsReport | None:
+def steps_report(dataset: Dataset, foresee: Foresee, draws: Draws) -> StepsReport | None:
     """Measure the test examples; None where the dataset does not ask for next steps."""
     if TASK not in dataset.meta["tasks"]:
         return None
@@ -67,7 +69,7 @@ def steps_report(dataset: Dataset, model: Model, draws: Draws) -> StepsReport | 
     if not len(rows):
         return None
     labels = step_labels(dataset, "test", rows)
-    said = {MODEL: model.foresee("test", rows)}
+    said = {MODEL: foresee("test", rows)}
     for name, kind_of_floor in FLOORS.items():
         floor = kind_of_floor()
         if isinstance(floor, StepFloor):

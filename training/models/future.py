@@ -42,6 +42,7 @@ class FutureDecoder(nn.Module):
         self.outcome = nn.Linear(HIDDEN, num_outcomes)
         self.days = nn.Linear(HIDDEN, 1)
         self.category = nn.Linear(HIDDEN, num_categories)
+        self.taste = nn.Linear(width, num_categories)
 
     def forward(self, features_BX: Tensor) -> Future:
         """The steps of each row of features."""
@@ -52,7 +53,7 @@ class FutureDecoder(nn.Module):
         return Future(
             log_step_BUJO=self.outcome(after_BUJH).log_softmax(dim=3),
             days_BU=log_gap_BU.expm1().cumsum(dim=1),
-            category_BUC=self.category(hidden_BUH),
+            category_BUC=self.category(hidden_BUH) + self.taste(features_BX).unsqueeze(1),
         )
 
 
