@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -131,13 +131,13 @@ def write_items_graph(folder: Path) -> None:
     )
 
 
-def write_user_graph(folder: Path) -> None:
-    """The vector is the mean of the history, each behaviour copies 0.5, risk grows with recency.
+def write_user_graph(folder: Path, slopes: Sequence[float]) -> None:
+    """The vector is the mean of the history, each behaviour copies 0.5, heads go by recency.
 
     The next steps are the same for everybody.
     """
-    weights = np.zeros((2 * len(USER_FEATURES), 2), np.float32)
-    weights[USER_FEATURES.index("recency_days_purchase")] = [2.0, -2.0]
+    weights = np.zeros((2 * len(USER_FEATURES), len(slopes)), np.float32)
+    weights[USER_FEATURES.index("recency_days_purchase")] = slopes
     rows = {"kinds": INT, "gaps": FLOAT, "quantities": FLOAT, "amounts": FLOAT}
     graph(
         "user",
@@ -159,7 +159,7 @@ def write_user_graph(folder: Path) -> None:
         {
             "user_vector": (FLOAT, ["n", WIDTH]),
             "copy": (FLOAT, ["n", "L"]),
-            "probabilities": (FLOAT, ["n", 2]),
+            "probabilities": (FLOAT, ["n", len(slopes)]),
             **{name: (FLOAT, np.shape(values)) for name, values in STEPS.items()},
         },
         {
@@ -188,10 +188,19 @@ def normaliser(names: tuple[str, ...]) -> dict:
     return Normaliser(names=names, means=(3.0,) * num, deviations=(1.0,) * num).to_dict()
 
 
-def write_model(folder: Path, schema: dict[str, dict[str, str]] | None = None) -> Bundle:
+HEADS = {"leave_90d": 2.0, "purchase_30d": -2.0}
+"""Slope of each head's log odds by recency: who bought long ago leaves."""
+
+
+def write_model(
+    folder: Path,
+    schema: dict[str, dict[str, str]] | None = None,
+    heads: Mapping[str, float] = HEADS,
+) -> Bundle:
     """A model bundle whose graphs can be followed by hand."""
     folder.mkdir(parents=True, exist_ok=True)
-    for write in (write_text_graph, write_items_graph, write_user_graph, write_tokenizer):
+    write_user_graph(folder, list(heads.values()))
+    for write in (write_text_graph, write_items_graph, write_tokenizer):
         write(folder)
     content: dict[str, Any] = {
         "run": {"name": "hand", "calendar": {"valid_end": NOW - 60 * DAY}},
@@ -202,7 +211,7 @@ def write_model(folder: Path, schema: dict[str, dict[str, str]] | None = None) -
         "vocabulary": list(VOCABULARY),
         "normalisers": {"user": normaliser(USER_FEATURES), "item": normaliser(ITEM_FEATURES)},
         "history_length": 50,
-        "heads": ["leave_90d", "purchase_30d"],
+        "heads": list(heads),
         "thresholds": {"leave_90d": 0.5, "purchase_30d": 0.5},
         "calibration": {},
         "next_actions": NEXT_ACTIONS,

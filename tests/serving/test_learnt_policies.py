@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from feature_repo.exposures import Experiments
 from feature_repo.settings import DAY
 from serving.experiments.running import Assignment
-from serving.start import load_policy, policy_of
-from tests.serving.conftest import NOW, user_row
+from serving.predictor import Predictor
+from serving.start import check_inputs, load_policy, policy_of
+from tests.serving.conftest import HEADS, NOW, user_row, write_model
 from training.bundle import Bundle
 from training.datasets.decision_log import DecisionLog
 from training.judging import judge
 from training.keeping import keep
 from training.learn import Plan, fit
-from training.policies import Context
+from training.policies import Budgeted, Context
 
 ACTIONS, INPUTS = ("nothing", "coupon"), ("recency_days_purchase", "num_orders", "leave_90d")
 
@@ -96,3 +99,29 @@ def test_a_learnt_policy_leaves_alone_whom_it_does_not_know(desk, promoted, requ
     answer = request.getfixturevalue("client").post("/decide", json={"user_id": "eve"}).json()
     assert answer["action"] == "nothing"
     assert answer["probability"] == 1.0
+
+
+def test_a_model_with_heads_of_effects_feeds_the_budgeted_policy_without_a_table(
+    desk, store, tmp_path, request
+):
+    from serving.promote import save_policy
+    from serving.promote import store as put
+
+    heads = {"purchase_7d@nothing": -2.0, "purchase_7d@coupon": 1.0}
+    model = write_model(tmp_path / "model", heads={**HEADS, **heads})
+    policy = Budgeted(
+        actions=ACTIONS, value=20.0, costs={"coupon": 5.0}, draws={"default": {"coupon": 5.0}}
+    )
+    check_inputs(policy, model, "default")
+    bundle = save_policy(tmp_path / "policy", policy, now=NOW)
+    put(bundle)
+    serve(desk, bundle)
+    desk.parts = replace(desk.parts, predictor=Predictor(model, tmp_path / "texts"))
+    client, moved = request.getfixturevalue("client"), {}
+    for user in ("ada", "bob"):
+        answer = client.post("/decide", json={"user_id": user}).json()
+        kept = desk.ledger.get(answer["decision_id"])
+        gains = policy.gains({name: np.array([kept.scores[name]]) for name in heads})
+        moved[user] = bool(gains[0, 1] > 0)
+        assert kept.probabilities["coupon"] == pytest.approx(0.975 if moved[user] else 0.025)
+    assert moved == {"ada": True, "bob": False}, "ada bought long ago, bob the other day"
