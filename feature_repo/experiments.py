@@ -13,6 +13,8 @@ from feature_repo.settings import DAY
 
 HOLDOUT = "holdout"
 """The experiment that always runs where a share of shoppers is held out."""
+LISTS = "recommend"
+"""The layer of experiments about lists of items; all others are about decisions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +96,8 @@ class Experiment:
     @property
     def changes(self) -> set[str]:
         """What its arms set."""
-        return set().union(*(arm.changes for arm in self.arms))
+        found = set().union(*(arm.changes for arm in self.arms))
+        return {f"list {one}" for one in found} if self.layer == LISTS else found
 
     def ramped(self, elapsed: int) -> float:
         """Share of the whole layer that it takes `elapsed` microseconds after its start."""

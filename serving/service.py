@@ -28,6 +28,7 @@ from serving.catalogue import Shelf
 from serving.experiments.running import Assignment
 from serving.guard import Guard
 from serving.keys import KeyRing
+from serving.lists import Lists
 from serving.outbox import Background, deliver, sender_of
 from serving.pace import settle, without_spans
 from serving.predictor import Predictor
@@ -53,6 +54,7 @@ from serving.start import (
     find_bundles,
     find_ordering,
     listens_on,
+    load_ordering,
     load_policy,
     policy_of,
 )
@@ -133,6 +135,13 @@ def open_parts() -> Parts:
     shelf = Shelf(make, stores.clock, serving.refresh_check_s, meters.catalogue_late.set)
     settle(partial(_first_request, stores, predictor, shelf))
     spool, policy = Spool(settings.home / "spool"), policy_of(policy_bundle)
+    assign = Assignment(
+        policy,
+        f"{policy_bundle.name}:{policy_bundle.version}",
+        read=Experiments(stores.warehouse).running,
+        load=load_policy,
+        holdout_share=serving.holdout_share,
+    )
     return Parts(
         settings=serving,
         clock=stores.clock,
@@ -141,13 +150,7 @@ def open_parts() -> Parts:
         policy=policy,
         policy_name=policy_bundle.name,
         policy_version=policy_bundle.version,
-        assign=Assignment(
-            policy,
-            f"{policy_bundle.name}:{policy_bundle.version}",
-            read=Experiments(stores.warehouse).running,
-            load=load_policy,
-            holdout_share=serving.holdout_share,
-        ),
+        assign=assign,
         ledger=stores.ledger,
         read_user=stores.read_user,
         unknown_user=stores.unknown_user,
@@ -161,7 +164,7 @@ def open_parts() -> Parts:
         upkeep=Upkeep(
             stores.chores(), spool, retry_s=serving.retry_s, look_s=serving.refresh_check_s
         ),
-        ordering=find_ordering(serving),
+        lists=Lists(find_ordering(serving), assign.running, load_ordering),
         outbox=_outbox(stores, serving, meters),
     )
 

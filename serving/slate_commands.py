@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from feature_repo.experiments import LISTS
 from feature_repo.settings import DAY, Settings, SystemClock
 from feature_repo.warehouse import Warehouse
 from training.datasets.slate_log import read_slates
@@ -36,7 +37,7 @@ def slate(
     force: Annotated[bool, typer.Option(help="write it although the log is not sure")] = False,
 ) -> None:
     """Learn from clicks in which order to recommend; 1 when it is not surely better."""
-    from serving.promote import save_policy
+    from serving.promote import save_policy, store
 
     settings = Settings()
     now = SystemClock(settings.home).now()
@@ -54,6 +55,7 @@ def slate(
         raise typer.Exit(1)
     bundle = save_policy(output, learnt, now)
     console.print(f"slate {bundle.version} in {output}: serve it with NUDGE_SERVING_SLATE={output}")
+    console.print(f"try it in an experiment: --layer {LISTS} --arm learnt:0.5:{store(bundle)}")
 
 
 def compare(

@@ -13,13 +13,14 @@ import click
 from bentoml._internal.configuration.containers import BentoMLContainer
 
 from feature_repo import retrieval
-from feature_repo.experiments import Experiment
+from feature_repo.experiments import LISTS, Experiment
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 from serving import keys
 from serving.decide import unknown_budgets
 from serving.experiments.running import NOTHING, changed
 from serving.guard import is_local
+from serving.lists import check_lists
 from serving.settings import Promotion, ServingSettings
 from serving.slate import Ordering, open_ordering
 from serving.stores import first_difference, without_torch
@@ -117,6 +118,20 @@ def load_policy(tag: str) -> Policy:
         raise ValueError(str(error)) from error
 
 
+def load_ordering(tag: str) -> Ordering:
+    """How lists are made by the slate that was stored under `tag`.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    try:
+        return open_ordering(stored(tag), None)
+    except RefusedToStart as error:
+        raise ValueError(str(error)) from error
+
+
 def policy_of(bundle: Bundle) -> Policy:
     """The policy in `bundle`."""
     return POLICIES[bundle.manifest["policy"]].from_dict(bundle.manifest["settings"])
@@ -153,10 +168,13 @@ def check_arms(experiment: Experiment, settings: Settings) -> None:
     Raises
     ------
     ValueError
-        When nothing was promoted, or an arm names a policy or a setting that there is not.
+        When nothing was promoted, or an arm names a policy, slate or setting that there is not.
     """
     try:
         model, served = find_bundles(settings, ServingSettings())
+        if experiment.layer == LISTS:
+            check_lists(experiment, find_ordering(ServingSettings()), load_ordering)
+            return
     except RefusedToStart as error:
         raise ValueError(str(error)) from error
     for arm in experiment.arms:

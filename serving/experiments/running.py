@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from feature_repo.experiments import HOLDOUT, Arm, Kept
+from feature_repo.experiments import HOLDOUT, LISTS, Arm, Kept
 from serving.experiments.assignment import HELD_OUT, SERVED, arms_of, is_held_out
 from training.policies import Policy
 
@@ -71,7 +71,8 @@ class Assignment:
             arms[HOLDOUT] = HELD_OUT if held_out else SERVED
             if held_out:
                 return self._alone(arms, "in the holdout, which shows what all actions bring")
-        dealt = arms_of(self._now_running(), user_id, now)
+        running = [kept for kept in self.running() if kept.experiment.layer != LISTS]
+        dealt = arms_of(running, user_id, now)
         arms |= {name: arm.name for name, arm in dealt.items()}
         for name, arm in dealt.items():
             if arm.policy == NOTHING:
@@ -79,7 +80,8 @@ class Assignment:
         policy, policy_name = self._of(list(dealt.values()))
         return Assigned(policy=policy, policy_name=policy_name, arms=arms)
 
-    def _now_running(self) -> Sequence[Kept]:
+    def running(self) -> Sequence[Kept]:
+        """The running experiments, as read a moment ago."""
         passed = self._passing()
         if self._running is None or passed - self._running[0] >= self._refresh_s:
             self._running = (passed, self._read())

@@ -17,7 +17,7 @@ from serving.routes.asked import Asked, ask, moment, seen
 from serving.routes.decide import weigh
 from serving.routes.parts import NotFound, Parts, StoreFailed
 from serving.routes.parts import Running as RunningParts
-from serving.routes.recommend import listed, rank
+from serving.routes.recommend import arrange, listed, rank
 from serving.schemas import Alternative, DecisionOut, RecommendRequest
 from serving.shown import Campaigns, Found, Outlook, Risk, Running, Weighed
 from serving.upkeep import LEDGER
@@ -43,7 +43,7 @@ def outlook(
     decisions = _decisions(asked, parts)
     behaviours = users.behaviours(asked.features)
     wanted = RecommendRequest(user_id=user_id, num_items=num_items)
-    items = listed(asked, *rank(asked, parts.ordering, wanted))
+    items = listed(asked, *rank(asked, arrange(asked, parts).ordering, wanted))
     named = {one.item_id for one in behaviours if one.item_id}
     return Outlook(
         user_id=user_id,

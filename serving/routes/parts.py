@@ -20,12 +20,12 @@ from feature_repo.ledger import Campaign, Decision, LimitState
 from feature_repo.settings import Clock, iso
 from serving.catalogue import Shelf
 from serving.experiments.running import Assigned
+from serving.lists import Lists
 from serving.outbox import Background
 from serving.predictor import Predictor
 from serving.routes.meters import Meters
 from serving.settings import ServingSettings
 from serving.sights import Sights
-from serving.slate import Ordering
 from serving.spool import Spool
 from serving.upkeep import LEDGER, Upkeep
 from training.policies import Policy
@@ -118,7 +118,7 @@ class Parts:
     meters: Meters
     spool: Spool
     upkeep: Upkeep
-    ordering: Ordering = field(default_factory=Ordering)
+    lists: Lists = field(default_factory=Lists)
     """How recommendations are put in order."""
     outbox: Background | None = None
     """What sends messages; None where whoever asks acts on the answer."""

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from serving import explain
 from serving.catalogue import Bools, Floats
+from serving.lists import Arranged
 from serving.routes.asked import Asked, ask, envelope, record_of
 from serving.routes.kept import keep
-from serving.routes.parts import Running
+from serving.routes.parts import Parts, Running, StoreFailed
 from serving.routes.strict import StrictRoute
 from serving.schemas import Context, Item, Recommendation, RecommendRequest
 from serving.slate import Drawn, Ordering, draw
+from serving.upkeep import LEDGER
 
 DAY = 86_400_000_000
 Ints = NDArray[np.int64]
@@ -26,14 +28,15 @@ router = APIRouter(route_class=StrictRoute)
 def recommend(request: RecommendRequest, parts: Running) -> Response:
     """Give the items that a shopper will most likely buy next, best first."""
     asked = ask(parts, request.user_id)
-    drawn, scores = rank(asked, parts.ordering, request)
+    arranged = arrange(asked, parts)
+    drawn, scores = rank(asked, arranged.ordering, request)
     item_ids, items = asked.catalogue.item_ids, listed(asked, drawn, scores)
     _note(asked, items, request.num_items)
     decision = record_of(
         asked,
         parts,
         "recommend",
-        policy=parts.ordering.name,
+        policy=arranged.ordering.name,
         action=None,
         probabilities=drawn.logged(item_ids, drawn.chances),
         scores=drawn.logged(item_ids, scores[drawn.rows].tolist()),
@@ -41,12 +44,22 @@ def recommend(request: RecommendRequest, parts: Running) -> Response:
         campaign_id=None,
         cost_micros=0,
         request=request.model_dump(mode="json"),
+        arms=arranged.arms,
     )
     keep(asked, parts, decision)
     parts.meters.answers.labels("recommend").inc()
     answer = Recommendation(items=items, **envelope(asked, parts))
     # Checked when it was made: FastAPI would check and copy two hundred items once more.
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def arrange(asked: Asked, parts: Parts) -> Arranged:
+    """How the list is made; as served while nobody can tell which experiments run."""
+    try:
+        with parts.store(LEDGER):
+            return parts.lists(asked.user_id, asked.asked_at)
+    except StoreFailed:
+        return Arranged(ordering=parts.lists.served)
 
 
 def rank(asked: Asked, ordering: Ordering, request: RecommendRequest) -> tuple[Drawn, Floats]:

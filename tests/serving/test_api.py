@@ -281,7 +281,7 @@ def test_figures_count_answers_actions_events_and_flags(client, figures):
         'nudge_answers_total{endpoint="recommend"}': 1,
         'nudge_events_total{result="accepted"}': 1,
         'nudge_flags_total{flag="shopper"}': 1,
-        'nudge_stage_seconds_count{stage="ledger"}': 5,
+        'nudge_stage_seconds_count{stage="ledger"}': 6,
     }.items():
         assert after[name] - before[name] == more, name
     acted = f'nudge_actions_total{{action="{action}",campaign="default"}}'

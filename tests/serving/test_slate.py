@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from feature_repo.settings import DAY, iso
+from serving.lists import Lists
 from serving.routes.recommend import recommend
 from serving.schemas import RecommendRequest
 from serving.service import create_app
 from serving.slate import Ordering, draw, open_ordering
+from serving.start import load_ordering
 from tests.serving.conftest import NOW
 from training.policies.slate import Slate, logits_of
 
@@ -22,7 +25,7 @@ CHANCE = Ordering(slate=Slate(temperature=1.0), name="slate:1")
 
 @pytest.fixture
 def drawing(desk):
-    with TestClient(create_app(lambda: desk.with_parts(ordering=CHANCE))) as client:
+    with TestClient(create_app(lambda: desk.with_parts(lists=Lists(CHANCE)))) as client:
         yield client
 
 
@@ -83,7 +86,7 @@ def collect(desk, num: int) -> None:
     rng, events = np.random.default_rng(3), []
     liking = {"cup": 0.1, "plate": 0.2, "vase": 0.9}
     ordering = Ordering(slate=Slate(temperature=5.0), name="slate:5")
-    with TestClient(create_app(lambda: desk.with_parts(ordering=ordering))) as client:
+    with TestClient(create_app(lambda: desk.with_parts(lists=Lists(ordering)))) as client:
         for number in range(num):
             user = f"user-{number % 400}"
             found = ask(client, user=user, context={"exclude_items": ["lamp"]})
@@ -96,7 +99,7 @@ def collect(desk, num: int) -> None:
             assert client.post("/events", json=events[at : at + 500]).status_code == 200
 
 
-def test_clicks_become_an_order_that_is_told_and_served(desk, tmp_path, monkeypatch):
+def test_clicks_become_an_order_that_is_told_and_served(desk, store, tmp_path, monkeypatch):
     from feature_repo.settings import FixedClock
     from serving import slate_commands
     from serving.__main__ import app
@@ -110,12 +113,14 @@ def test_clicks_become_an_order_that_is_told_and_served(desk, tmp_path, monkeypa
     told = CliRunner().invoke(app, ["slate", "--output", str(folder), "--temperature", "0.2"])
     assert told.exit_code == 0, told.output
     assert "learnt over today's, best first: +0." in told.output
+    tag = re.search(r"--arm learnt:0.5:(nudge-policy:\w+)", told.output)[1]
+    assert load_ordering(tag).slate == open_ordering(folder, None).slate
     served = open_ordering(folder, None)
     assert max(served.slate.appeals, key=served.slate.appeals.get) == "vase"
     assert served.slate.examination[1] == pytest.approx(0.5, abs=0.12)
     surely = open_ordering(folder, 0.0)
     request = RecommendRequest(user_id="stranger", num_items=3)
-    found = json.loads(recommend(request, desk.with_parts(ordering=surely)).body)
+    found = json.loads(recommend(request, desk.with_parts(lists=Lists(surely))).body)
     assert found["items"][0]["item_id"] == "vase"
     assert desk.ledger.get(found["decision_id"]).policy == surely.name
 
