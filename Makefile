@@ -5,6 +5,7 @@
 #   make check   style, types and architecture
 #   make fix     what ruff can mend by itself
 #   make bench   the obvious way and ours side by side: docs/benchmarks.md, anew
+#   make bench-quality   the models on public data: docs/quality.md, anew
 # `make test-long` runs the tests that take minutes each; `make .venv` only sets up, `make clean`
 # removes it.
 
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 VENV := .venv
-.PHONY: demo demo-intervention test test-long check lint fix bench clean $(VENV)
+.PHONY: demo demo-intervention test test-long check lint fix bench bench-quality clean $(VENV)
 
 READY := $(VENV)/.ready
 # The first interpreter that really is 3.11: a name on the path may be a shim without a version.
@@ -59,6 +60,10 @@ bench: $(READY)
 	@$(ENTER) for script in tests/bench/bench_*.py; do \
 		echo "== $$script"; python -m tests.bench.$$(basename "$$script" .py); done
 	@$(ENTER) python -m tests.bench.report
+
+bench-quality: $(READY)
+	@$(ENTER) python -m tests.bench.quality measure
+	@$(ENTER) python -m tests.bench.quality
 
 $(VENV): $(READY)
 

@@ -153,13 +153,12 @@ class Training:
     def _validate(self) -> dict[str, float]:
         """Mean loss of the validation examples; keeps the weights when it is the lowest so far.
 
-        Without validation (a refit) the last epoch's weights are kept.
+        Without validation (a refit, or a run that wants none) the last epoch's weights are kept.
         """
         self.network.eval()
-        loss_sum, seen = 0.0, 0
-        for batch in self.dataset.batches(
-            "valid", max_positions=self.run.optim.max_positions, seed=self.run.seed
-        ):
+        loss_sum, seen, optim = 0.0, 0, self.run.optim
+        told = {"max_positions": optim.max_positions, "seed": self.run.seed}
+        for batch in self.dataset.batches("valid", **told) if optim.validates else ():
             loss_sum += float(self._loss(batch, learning=False))
             seen += len(batch)
         loss = loss_sum / seen if seen else -float(self.progress.epoch)

@@ -27,6 +27,8 @@ from training.tasks import TASKS, Task
 from training.tasks.task import Columns
 
 State = dict[str, Tensor]
+BARRED = 30.0
+"""Taken from the score of what a history holds already: it is left with next to no probability."""
 
 
 class Network(nn.Module):
@@ -42,6 +44,8 @@ class Network(nn.Module):
             text_width=config.text_width,
             num_scalars=sizes["num_item_scalars"],
             width=config.width,
+            num_attributes=sizes.get("num_attributes", 0),
+            delta_scale=config.delta_scale,
         )
         self.user = UserEncoder(config, sizes["num_kinds"], sizes["num_scalars"])
         tasks = {name: TASKS[name] for name in run.tasks}
@@ -55,6 +59,13 @@ class Network(nn.Module):
             if task.labels:
                 self.user.future = task.head(num_features)
         self.num_scalars = int(sizes["num_scalars"])
+        self.every_position = config.every_position
+        self.seen = -BARRED if config.bars_seen else 0.0
+        if self.every_position and self.num_scalars:
+            raise ValueError(
+                f"model.every_position meets {self.num_scalars} features of shoppers, which are "
+                "of their last moment alone; set model.every_position=false"
+            )
         self.register_buffer(
             "calibration_H2", torch.tensor([[1.0, 0.0]] * len(self.logit_names)).reshape(-1, 2)
         )
@@ -67,22 +78,31 @@ class Network(nn.Module):
         blocks = Blocks(batch.shapes)
         numbers = (batch.kind_P, batch.gap_P, batch.quantity_P, batch.amount_P)
         history = History(vector_PW, *numbers, blocks)
-        user = self.user(history, batch.time_to_now_B, batch.scalars_BF)
-        scores = Scores(
-            vector_RW=user.vector_BW,
-            item_IW=item_IW,
-            bias_I=bias_I.masked_fill(~catalogue.exists_I, float("-inf")),
-            copy_C=user.copy_P,
-            copy_row_C=blocks.spread(torch.arange(len(batch), device=vector_PW.device)),
-            copy_item_C=batch.item_P,
+        everywhere = self.every_position and self.training
+        user = self.user(history, batch.time_to_now_B, batch.scalars_BF, everywhere)
+        bias_I = bias_I.masked_fill(~catalogue.exists_I, float("-inf"))
+        copies = (
+            user.copy_P,
+            blocks.spread(torch.arange(len(batch), device=vector_PW.device)),
+            batch.item_P,
         )
-        return Output(scores=scores, logit_BH=user.logit_BH, future=user.future)
+        if everywhere:
+            row_C, item_C = blocks.so_far(batch.item_P)
+            copies = (torch.full_like(row_C, self.seen, dtype=bias_I.dtype), row_C, item_C)
+        scores = Scores(user.vector_XW, item_IW, bias_I, *copies)
+        return Output(
+            scores=scores,
+            logit_BH=user.logit_BH,
+            future=user.future,
+            is_everywhere=everywhere,
+        )
 
     def item_vectors(self, catalogue: Catalogue, text_vectors_ND: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (I, W) and biases (I,) of a week's items."""
         text_ID = F.embedding(catalogue.text_I.clamp(min=0), text_vectors_ND)
         text_ID = text_ID.masked_fill_((catalogue.text_I < 0).unsqueeze(1), 0.0)
-        return self.items(text_ID, catalogue.index_I, catalogue.scalars_IS)
+        numbers = (catalogue.index_I, catalogue.scalars_IS, catalogue.attribute_IA)
+        return self.items(text_ID, *numbers)
 
     def probabilities(self, logit_BH: Tensor) -> Tensor:
         """What the tasks answer, from logits calibrated on validation: a logit + b (Platt 1999)."""

@@ -17,6 +17,8 @@ MODELS = {
     "small": ModelConfig(width=64, num_layers=2),
     "base": ModelConfig(width=128, num_layers=3, num_heads=4),
 }
+LONGEST, TEXT_WIDTH = 50, 128
+"""Of sequences: behaviours looked back, and width of their texts' vectors."""
 
 
 def shopper(size: str = "small") -> Run:
@@ -44,6 +46,40 @@ def text_lora(size: str = "small") -> Run:
         ),
         size=size,
         warm_start="shopper",
+    )
+
+
+def sequences(size: str = "base", *, has_content: bool) -> Run:
+    """The next item of sequences that know an order alone: ``benchmark next_item`` trains it.
+
+    Every behaviour is an order of its own, and items of few buyers each need much dropout. Where
+    ids alone tell items apart, they begin apart. The last epoch is kept: rankings go on getting
+    better after the loss on validation has begun to rise.
+    """
+    _check(size)
+    width, layers, epochs = {"tiny": (32, 1, 4), "small": (64, 2, 12), "base": (128, 2, 12)}[size]
+    return Run(
+        name="sequences",
+        tasks=("next_item",),
+        task_weights=(1.0,),
+        task_shares=(1.0,),
+        model=ModelConfig(
+            width=width,
+            num_layers=layers,
+            dropout=0.5,
+            attention_dropout=0.2,
+            text_width=TEXT_WIDTH,
+            max_history=LONGEST,
+            copies=False,
+            every_position=True,
+            bars_seen=True,
+            tied_start=True,
+            delta_scale=0.0 if has_content else 0.02,
+        ),
+        optim=OptimConfig(
+            num_epochs=epochs, num_warmup_steps=200, max_positions=768, validates=False
+        ),
+        size=size,
     )
 
 

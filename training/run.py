@@ -134,6 +134,11 @@ class Run:
                     f"run: {name} is {getattr(self, name)}; it must hold one number above 0 for "
                     f"each of the tasks {self.tasks}"
                 )
+        if self.model.every_position and self.tasks != ("next_item",):
+            raise ValueError(
+                f"run: model.every_position is a way to learn next_item alone, and tasks are "
+                f"{self.tasks}; drop the others or set it to false"
+            )
         if self.size not in SIZES:
             raise ValueError(f"run: size is {self.size!r}; choose one of {', '.join(SIZES)}")
 

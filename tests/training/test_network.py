@@ -148,7 +148,7 @@ def test_a_bought_item_is_called_for_again_and_repeats_call_less_each(network, d
     with torch.no_grad():
         encoded = network.user.sequence(history)
         user = network.user(history, torch.ones(1), torch.zeros(1, network.num_scalars))
-        taste = (user.vector_BW * vectors[:1]).sum()
+        taste = (user.vector_XW * vectors[:1]).sum()
     assert encoded.repeats_P.tolist() == [0, 1, 2, 3]
     calls = user.copy_P + torch.tensor([taste, 0.0, 0.0, 0.0])
     assert (calls > 0).all()

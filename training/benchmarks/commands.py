@@ -14,8 +14,11 @@ from typing import Annotated
 import typer
 
 from feature_repo.show import bar, plainly
+from training.benchmarks.next_item_command import next_item
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Your own table.")
+
+app.command(name="next_item")(next_item)
 
 File = Annotated[Path, typer.Argument(help="a CSV or Parquet file, a row for each case")]
 Features = Annotated[

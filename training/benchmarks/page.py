@@ -5,7 +5,8 @@ Next: ``../pages.py`` for the look.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     console.print(f"page: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def figures(
+    path: Path, title: str, facts: Iterable[str], tables: Mapping[str, tuple[list[str], list]]
+) -> None:
+    """Keep tables (heads and rows by title) as JSON, for whoever sets them beside others."""
+    told = {
+        "title": title,
+        "facts": list(facts),
+        "tables": {name: {"heads": heads, "rows": rows} for name, (heads, rows) in tables.items()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(f"figures: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def tell(lines: Iterable[str]) -> None:

@@ -95,3 +95,44 @@ def sizes(names: Sequence[str], values: Sequence[float], least: float) -> str:
         axes.set_axisbelow(True)
 
     return svg(draw, "sizes", height=1.0 + 0.22 * len(names))
+
+
+def ladder(
+    names: Sequence[str], values: Sequence[np.ndarray], is_model: Sequence[bool], title: str
+) -> str:
+    """The value of each source, one below the other: a bar of the mean, a dot for each seed."""
+
+    def draw(axes: Axes) -> None:
+        for place, (found, own) in enumerate(zip(values, is_model, strict=True)):
+            colour = MODEL_COLOUR if own else FLOOR_COLOURS[0]
+            axes.barh(place, found.mean(), color=colour, height=0.7)
+            if len(found) > 1:
+                axes.plot(found, np.full(len(found), place), "o", color=INK, ms=3)
+            axes.annotate(f" {found.mean():.4f}", (found.max(), place), va="center", fontsize=8)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_xlim(0.0, 1.15 * max(float(found.max()) for found in values) or 1.0)
+        axes.set_title(title)
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+
+    return svg(draw, f"ladder-{title}", height=1.0 + 0.3 * len(names))
+
+
+def groups(names: Sequence[str], lines: Mapping[str, Sequence[float]], title: str) -> str:
+    """The value of each source in each group of shoppers, groups side by side."""
+
+    def draw(axes: Axes) -> None:
+        width = 0.8 / max(len(lines), 1)
+        for place, (colour, (name, values)) in enumerate(
+            zip((FLOOR_COLOURS[0], *COLOURS * len(lines)), lines.items(), strict=False)
+        ):
+            left = np.arange(len(names)) - 0.4 + width * (place + 0.5)
+            axes.bar(left, values, width=0.9 * width, color=colour, label=name)
+        axes.set_xticks(range(len(names)), names)
+        axes.set_title(title)
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=7)
+
+    return svg(draw, f"groups-{title}", width=6.4)

@@ -76,6 +76,7 @@ class Dataset:
             scalars_IS=np.array(self._items["scalars"][week]),
             text_I=self._items["text"][week].astype(np.int64),
             index_I=np.where(index_I < self.meta["num_vocabulary"], index_I, 0),
+            attribute_IA=self._attributes,
         )
 
     def examples(self, split: str) -> Examples:
@@ -161,6 +162,13 @@ class Dataset:
     @cached_property
     def _items(self) -> dict[str, NDArray]:
         return {name: self._map(f"items_{name}") for name in ("exists", "scalars", "text")}
+
+    @cached_property
+    def _attributes(self) -> Ints:
+        """Attributes (I, A) of the items; of none where the dataset tells none."""
+        if not self.meta.get("num_attributes"):
+            return np.zeros((self.meta["num_items"], 0), dtype=np.int64)
+        return self._map("items_attributes").astype(np.int64)
 
     def _map(self, name: str) -> NDArray:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")

@@ -29,6 +29,8 @@ class OptimConfig:
     """Gradients longer than this are shortened to it."""
     averaging: float = 0.99
     """Decay of the running average of weights that is validated and kept; 0 = the last step's."""
+    validates: bool = True
+    """Keep the epoch with the lowest validation loss; else the last one, unvalidated."""
     max_positions: int = 8192
     """Behaviours in one batch, as if all histories were padded to its longest."""
     min_batches: int = 60

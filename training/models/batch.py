@@ -10,6 +10,7 @@ I     items of the dataset: 0 = none; 1 .. K = those that training rows knew (th
 N     texts of the dataset
 T     targets of all examples together
 F, S  scalars of a shopper, scalars of an item (normalised, missing flags included)
+A     attributes of the item that has most
 D, W  width of a text vector, width of an item or user vector
 H     heads of all tasks together, in the order of the run's tasks; of logits, what is learnt for
       them, which may be other columns than the heads (``tasks/task.py``); of labels, what else
@@ -105,6 +106,8 @@ class Catalogue(_Movable):
     """int64, row of the item's text among the dataset's texts; -1 = no text (a zero vector)."""
     index_I: Any
     """int64, row of the item's id embedding: itself in 1 .. K, 0 for items beyond K."""
+    attribute_IA: Any
+    """int64, what the item has (a brand, categories), of a dataset that tells it; 0 = no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +115,14 @@ class Output:
     """What the network says about a batch."""
 
     scores: Scores
-    """The scores of all items as the next purchase, in the parts that they are the sum of."""
+    """The scores of all items as the next purchase, in the parts that they are the sum of; a row
+    for each example."""
     logit_BH: Any
     """What the network learns for every task, uncalibrated."""
     future: Future | None = None
     """The next steps, where the run asks for them."""
+    is_everywhere: bool = False
+    """Whether the scores have a row for each position instead."""
 
     @cached_property
     def score_BI(self) -> torch.Tensor:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Blocks(NamedTuple):
@@ -45,6 +46,26 @@ class Blocks(NamedTuple):
     def total(self, value_P: Tensor) -> Tensor:
         """The sums over each history ``(B, ...)`` of the values of positions ``(P, ...)``."""
         return torch.cat([value.sum(dim=1) for value in self.split(value_P)])
+
+    def running(self, value_P: Tensor) -> Tensor:
+        """The sums ``(P, ...)`` over each history up to each of its positions."""
+        return join([value.cumsum(dim=1) for value in self.split(value_P)])
+
+    def ahead(self, value_P: Tensor) -> Tensor:
+        """The value ``(P,)`` of the position after each, 0 behind a history's last."""
+        return join([F.pad(value[:, 1:], (0, 1)) for value in self.split(value_P)])
+
+    def so_far(self, value_P: Tensor) -> tuple[Tensor, Tensor]:
+        """Each position with every value of its history up to it: positions ascending, values."""
+        rows, values, first = [], [], 0
+        for value_BL in self.split(value_P):
+            num, length = value_BL.shape
+            known_LL = torch.ones(length, length, dtype=torch.bool, device=value_P.device).tril()
+            row_BLL = torch.arange(num * length, device=value_P.device).view(num, length, 1)
+            rows.append((first + row_BLL).expand(-1, -1, length)[:, known_LL].flatten())
+            values.append(value_BL.unsqueeze(1).expand(-1, length, -1)[:, known_LL].flatten())
+            first += num * length
+        return torch.cat(rows), torch.cat(values)
 
     def longer(self) -> Blocks:
         """The layout with one position more for each history."""

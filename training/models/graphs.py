@@ -53,7 +53,7 @@ class UserGraph(nn.Module):
         )
         user = self.network.user(history, time_to_now, scalars)
         copy = user.copy_P.unflatten(0, (rows, length))
-        said = (user.vector_BW, copy, self.network.probabilities(user.logit_BH))
+        said = (user.vector_XW, copy, self.network.probabilities(user.logit_BH))
         if user.future is None:
             return said
         kinds_BUO = marginals(user.future.log_step_BUJO)

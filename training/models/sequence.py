@@ -43,8 +43,8 @@ class Encoded:
 
     token_PW: Tensor
     """Outputs of the layer before the last."""
-    last_BW: Tensor
-    """Output of the last layer at the last real position."""
+    asked_XW: Tensor
+    """Output of the last layer at the last real position of each history, or at all positions."""
     age_P: Tensor
     """Days from each behaviour to the last one."""
     repeats_P: Tensor
@@ -65,13 +65,18 @@ class Reach(NamedTuple):
         barred_BM = self.barred_BQM[0][position_B]
         return Reach(self.log_days_BQM[row_B, position_B].unsqueeze(1), barred_BM.unsqueeze(1))
 
+    def started(self) -> Reach:
+        """From all positions but the first."""
+        return Reach(self.log_days_BQM[:, 1:], self.barred_BQM[:, 1:])
+
 
 class Attention(nn.Module):
     """Multi-head attention whose heads forget with time, each at a rate that it learns."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -104,7 +109,7 @@ class Attention(nn.Module):
         )
         scaled = query / math.sqrt(query.shape[-1])
         # By hand: the fused kernel's memory layout can't be exported, and the bias has gradients.
-        weight = torch.softmax(scaled @ key.transpose(2, 3) + bias, dim=3)
+        weight = self.dropout(torch.softmax(scaled @ key.transpose(2, 3) + bias, dim=3))
         return (weight @ value).transpose(1, 2).flatten(2)
 
     def _heads(self, vector_BMW: Tensor) -> Tensor:
@@ -114,9 +119,11 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """Attention and a feed-forward step, each normalised after its residual (post-norm)."""
 
-    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, num_heads: int, dropout: float, attention_dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.attention = Attention(width, num_heads)
+        self.attention = Attention(width, num_heads, attention_dropout)
         self.feed_forward = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
@@ -141,7 +148,14 @@ class SequenceEncoder(nn.Module):
     """Behaviours to one vector, and to one vector each for the copy head."""
 
     def __init__(
-        self, *, width: int, num_kinds: int, num_layers: int, num_heads: int, dropout: float
+        self,
+        *,
+        width: int,
+        num_kinds: int,
+        num_layers: int,
+        num_heads: int,
+        dropout: float,
+        attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.start = nn.Parameter(torch.randn(width) * 0.02)
@@ -149,10 +163,14 @@ class SequenceEncoder(nn.Module):
         self.kind = nn.Embedding(num_kinds, width)
         self.features = nn.Linear(NUM_FEATURES, width)
         self.norm, self.dropout = nn.LayerNorm(width), Dropout(dropout)
-        self.layers = nn.ModuleList(Layer(width, num_heads, dropout) for _ in range(num_layers))
+        shape = (width, num_heads, dropout, attention_dropout)
+        self.layers = nn.ModuleList(Layer(*shape) for _ in range(num_layers))
 
-    def forward(self, history: History) -> Encoded:
-        """Encode; scores do not depend on the amount of padding."""
+    def forward(self, history: History, everywhere: bool = False) -> Encoded:
+        """Encode; scores do not depend on the amount of padding.
+
+        The last layer asks from the last behaviour of each history, or from all `everywhere`.
+        """
         behaviours, known = history.blocks, history.blocks.longer()
         at = [F.pad(gap_BL.cumsum(dim=1), (1, 0)) for gap_BL in behaviours.split(history.gap_P)]
         reaches = [causal_reach(at_BM) for at_BM in at]
@@ -162,15 +180,20 @@ class SequenceEncoder(nn.Module):
             token_MW = layer(token_MW, token_MW, known, known, reaches)
         last = [(kind_BL > 0).sum(dim=1) for kind_BL in behaviours.split(history.kind_P)]
         tokens = known.split(token_MW)
-        asking_BW = torch.cat([_pick(t, place) for t, place in zip(tokens, last, strict=True)])
         ages = [
             (_pick(at_BM, place).unsqueeze(1) - at_BM)[:, 1:].clamp(min=0.0)
             for at_BM, place in zip(at, last, strict=True)
         ]
-        last_reaches = [reach.at(place) for reach, place in zip(reaches, last, strict=True)]
-        asking = Blocks(tuple((rows, 1) for rows, _ in known.shapes))
-        last_BW = self.layers[-1](asking_BW, token_MW, asking, known, last_reaches)
-        return Encoded(join([token[:, 1:] for token in tokens]), last_BW, join(ages), repeats_P)
+        token_PW = join([token[:, 1:] for token in tokens])
+        if everywhere:
+            asking_XW, asking = token_PW, behaviours
+            asked_from = [reach.started() for reach in reaches]
+        else:
+            asking_XW = torch.cat([_pick(t, place) for t, place in zip(tokens, last, strict=True)])
+            asking = Blocks(tuple((rows, 1) for rows, _ in known.shapes))
+            asked_from = [reach.at(place) for reach, place in zip(reaches, last, strict=True)]
+        asked_XW = self.layers[-1](asking_XW, token_MW, asking, known, asked_from)
+        return Encoded(token_PW, asked_XW, join(ages), repeats_P)
 
     def _tokens(self, history: History, repeats_P: Tensor) -> Tensor:
         """Tokens of all behaviours, and of a start before each history's first."""

@@ -23,9 +23,12 @@ from training.models.sequence import Encoded, History, SequenceEncoder, signed_l
 
 
 class User(NamedTuple):
-    """What a history and a moment of asking give."""
+    """What a history and a moment of asking give.
 
-    vector_BW: Tensor
+    X are the moments asked about: one of each history, or the one after each position.
+    """
+
+    vector_XW: Tensor
     """To be multiplied with item vectors; the temperature is folded in."""
     copy_P: Tensor
     """What each behaviour adds to its item's score, the taste for it taken off once; 0 at
@@ -67,6 +70,7 @@ class UserEncoder(nn.Module):
             num_layers=config.num_layers,
             num_heads=config.num_heads,
             dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
         )
         self.readout = nn.Sequential(
             nn.Linear(width + 1 + num_scalars, 2 * width),
@@ -76,32 +80,62 @@ class UserEncoder(nn.Module):
         )
         self.vector = nn.Linear(width, width)
         self.taste = nn.Linear(width, 1)
-        self.copy = CopyHead(width)
+        if config.tied_start:
+            for layer in (self.sequence.item, self.vector):
+                nn.init.eye_(layer.weight)
+                nn.init.zeros_(layer.bias)
+            for rest in (self.sequence.kind, self.sequence.features):
+                nn.init.normal_(rest.weight, std=0.02)
+        self.copy = CopyHead(width) if config.copies else None
         self.heads = nn.ModuleDict()
         self.future: nn.Module | None = None
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
 
-    def forward(self, history: History, time_to_now_B: Tensor, scalars_BF: Tensor) -> User:
-        """Read the history at its last behaviour, and now at the moment of asking alone."""
-        encoded = self.sequence(history)
-        now_B1 = signed_log(time_to_now_B).unsqueeze(1)
-        known_BX = torch.cat([encoded.last_BW, now_B1, scalars_BF], dim=1)
-        readout_BR = encoded.last_BW + self.readout(known_BX)
-        vector_BW = self.vector(readout_BR) + self._taste(history, encoded)
-        vector_BW = F.normalize(vector_BW, dim=1) / self.log_temperature.exp()
-        copy_P = self.copy(encoded, readout_BR, time_to_now_B, history)
-        copy_P = copy_P - _tastes(history, encoded, vector_BW)
-        features_BX = torch.cat([readout_BR, now_B1, scalars_BF], dim=1)
-        logits = [head(features_BX) for head in self.heads.values()]
-        empty = readout_BR.new_zeros(readout_BR.shape[0], 0)
-        future = None if self.future is None else self.future(features_BX)
-        return User(vector_BW, copy_P, torch.cat([empty, *logits], dim=1), future)
+    def forward(
+        self,
+        history: History,
+        time_to_now_B: Tensor,
+        scalars_BF: Tensor,
+        everywhere: bool = False,
+    ) -> User:
+        """Read the history at its last behaviour, and now at the moment of asking alone.
 
-    def _taste(self, history: History, encoded: Encoded) -> Tensor:
-        """A mean (B, W) of the history's item vectors: what is like what was bought is near."""
+        `everywhere` it is read at each behaviour as if it ended there, asked at the moment of the
+        next one; a shopper's scalars, which are of the last moment, must then be none.
+        """
+        encoded = self.sequence(history, everywhere)
+        since_X, scalars_XF = time_to_now_B, scalars_BF
+        if everywhere:
+            since_X = _time_to_next(history, time_to_now_B)
+            scalars_XF = history.blocks.spread(scalars_BF)
+        now_X1 = signed_log(since_X).unsqueeze(1)
+        known_XX = torch.cat([encoded.asked_XW, now_X1, scalars_XF], dim=1)
+        readout_XR = encoded.asked_XW + self.readout(known_XX)
+        vector_XW = self.vector(readout_XR) + self._taste(history, encoded, everywhere)
+        vector_XW = F.normalize(vector_XW, dim=1) / self.log_temperature.exp()
+        if self.copy is None:
+            copy_P = torch.zeros_like(history.gap_P)
+        else:
+            copy_P = self.copy(encoded, readout_XR, time_to_now_B, history)
+            copy_P = copy_P - _tastes(history, encoded, vector_XW)
+        features_XX = torch.cat([readout_XR, now_X1, scalars_XF], dim=1)
+        logits = [head(features_XX) for head in self.heads.values()]
+        empty = readout_XR.new_zeros(readout_XR.shape[0], 0)
+        future = None if self.future is None else self.future(features_XX)
+        return User(vector_XW, copy_P, torch.cat([empty, *logits], dim=1), future)
+
+    def _taste(self, history: History, encoded: Encoded, everywhere: bool) -> Tensor:
+        """A mean (X, W) of the history's item vectors: what is like what was bought is near."""
         weight_P1 = F.softplus(self.taste(encoded.token_PW)) * (history.kind_P > 0).unsqueeze(1)
-        total_B1 = history.blocks.total(weight_P1).clamp(min=1e-6)
-        return history.blocks.total(weight_P1 * history.vector_PW) / total_B1
+        sums = history.blocks.running if everywhere else history.blocks.total
+        return sums(weight_P1 * history.vector_PW) / sums(weight_P1).clamp(min=1e-6)
+
+
+def _time_to_next(history: History, time_to_now_B: Tensor) -> Tensor:
+    """Days (P,) from each behaviour to the next, and from the last to the moment of asking."""
+    blocks = history.blocks
+    is_last_P = blocks.ahead(history.kind_P) == 0
+    return torch.where(is_last_P, blocks.spread(time_to_now_B), blocks.ahead(history.gap_P))
 
 
 def _tastes(history: History, encoded: Encoded, vector_BW: Tensor) -> Tensor:

@@ -66,15 +66,17 @@ class NextItem(Plain):
         """Cross-entropy of a softmax over the items that existed, in nats per order.
 
         An order's loss is the mean over its items of -log p(item), so that an order of a hundred
-        lines weighs as much as one of a single line.
+        lines weighs as much as one of a single line. Where scores have a row for each position,
+        each behaviour counts as an order of its own.
         """
         from training.models.softmax import cross_entropy
 
-        asked_S, row_T, num_S = batch.target_row_T.unique_consecutive(
-            return_inverse=True, return_counts=True
-        )
-        share_T = batch.weight_B[batch.target_row_T] / num_S[row_T] / max(len(asked_S), 1)
-        return cross_entropy(output.scores.of(asked_S), batch.target_T, row_T, share_T)
+        target_T, at_T, example_T = batch.target_T, batch.target_row_T, batch.target_row_T
+        if output.is_everywhere:
+            target_T, at_T, example_T = _after_each(batch)
+        asked_S, row_T, num_S = at_T.unique_consecutive(return_inverse=True, return_counts=True)
+        share_T = batch.weight_B[example_T] / num_S[row_T] / max(len(asked_S), 1)
+        return cross_entropy(output.scores.of(asked_S), target_T, row_T, share_T)
 
     def metrics(
         self, scores: np.ndarray, labels: np.ndarray | Sequence[np.ndarray]
@@ -83,3 +85,25 @@ class NextItem(Plain):
         from training.metrics.ranking import ranking_metrics
 
         return ranking_metrics(scores, labels)
+
+
+def _after_each(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Targets of every position, the positions (ascending), and the examples they belong to.
+
+    A position's target is the item of the next behaviour; a history's last has the example's.
+    """
+    import torch
+
+    from training.models.blocks import Blocks
+
+    blocks = Blocks(batch.shapes)
+    ahead_P = blocks.ahead(batch.item_P)
+    example_P = blocks.spread(torch.arange(len(batch), device=ahead_P.device))
+    is_last_P = (batch.kind_P > 0) & (blocks.ahead(batch.kind_P) == 0)
+    last_B = example_P.new_full((len(batch),), -1)
+    last_B[example_P[is_last_P]] = is_last_P.nonzero().squeeze(1)
+    inner_T = ahead_P.nonzero().squeeze(1)
+    is_known_T = last_B[batch.target_row_T] >= 0
+    target_T = torch.cat([ahead_P[inner_T], batch.target_T[is_known_T]])
+    at_T, order_T = torch.cat([inner_T, last_B[batch.target_row_T][is_known_T]]).sort(stable=True)
+    return target_T[order_T], at_T, example_P[at_T]

@@ -1,0 +1,92 @@
+"""Leave-one-out on a table of sequences: models beside floors, all items ranked for every shopper.
+
+Nothing here claims anything of time: the table knows an order alone. Next: ``next_item_page.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from training.benchmarks.answers import Answer, Question, Rule, Tell, by_model, by_rule
+from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, Popularity
+from training.benchmarks.sequences import Table
+from training.datasets.batches import Dataset
+from training.datasets.sequences import write
+from training.recipes import LONGEST
+
+HELD_OUT = 0.15
+"""Share of the items that the protocol of cold items keeps from training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """The protocol of cold items: a share of the items is kept from training, all are ranked."""
+
+    answers: tuple[Answer, ...]
+    is_cold: np.ndarray
+    """Whether each shopper's target was kept from training."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextItem:
+    """All that is told of a table of sequences."""
+
+    table: Table
+    dataset: Dataset
+    answers: tuple[Answer, ...]
+    cold: Cold | None
+
+
+def next_item(table: Table, question: Question, folder: Path, tell: Tell) -> NextItem:
+    """Train and rank all that `question` asks for; `tell` hears of each step before it begins.
+
+    Parameters
+    ----------
+    folder
+        For datasets and checkpoints; whoever calls removes it.
+
+    Raises
+    ------
+    ValueError
+        When content is asked for and nothing is told of any item.
+    """
+    if not table.has_content and ("content" in question.inputs or question.asks_cold):
+        raise ValueError(
+            f"input 'content' needs something told of the items of {table.name}; give --items FILE "
+            "with --text or --attribute, or ask for `--inputs ids` without `--cold`"
+        )
+    data = {"content": write(folder / "data", table.sequences, table.things, longest=LONGEST)}
+    if "ids" in question.inputs:
+        bare = table.things.bare()
+        data["ids"] = write(folder / "ids", table.sequences, bare, longest=LONGEST)
+    answers = [by_rule(rule, data["content"], question, tell) for rule in _rules(table)]
+    for kind in question.inputs:
+        answers += by_model(kind, data[kind], question, folder / "runs", tell)
+    cold = _cold(table, question, folder, tell) if question.asks_cold else None
+    return NextItem(table, data["content"], tuple(answers), cold)
+
+
+def _rules(table: Table) -> list[Rule]:
+    """The floors that a table allows."""
+    rules: list[Rule] = [Popularity(), CoOccurrence()]
+    return [*rules, ContentNeighbours()] if table.has_content else rules
+
+
+def _cold(table: Table, question: Question, folder: Path, tell: Tell) -> Cold:
+    """Keep a share of the items from training, drawn by the first seed, and rank all items.
+
+    What training must not see is no negative of its softmax either: it would be pushed away.
+    """
+    rng = np.random.default_rng(question.seed)
+    is_held_out = rng.random(len(table.things.ids)) < HELD_OUT
+    place = folder / "cold"
+    dataset = write(place, table.sequences, table.things, longest=LONGEST, held_out=is_held_out)
+    once = replace(question, num_seeds=1)
+    answers = [by_rule(rule, dataset, once, lambda text: tell(f"cold: {text}"))
+               for rule in _rules(table)]  # fmt: skip
+    answers += by_model("content", dataset, once, folder / "cold-runs", tell)
+    last = table.sequences.offsets[1:] - 1
+    return Cold(tuple(answers), is_held_out[table.sequences.item[last]])

@@ -1,0 +1,83 @@
+"""``python -m training benchmark next_item``: leave-one-out on a user's own table of sequences.
+
+Next: ``next_item.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from feature_repo.settings import Settings
+from feature_repo.show import plainly
+
+Words = list[str] | None
+File = Annotated[Path, typer.Argument(help="a CSV or Parquet file of sequences")]
+Items = Annotated[Path | None, typer.Option(help="file of what is known of items")]
+Item = Annotated[str, typer.Option(help="column of lists of items, or one item a row")]
+Order = Annotated[str | None, typer.Option(help="column that a shopper's rows are ordered by")]
+ItemId = Annotated[str, typer.Option(help="column of the item, in the file of items")]
+Attributes = Annotated[Words, typer.Option(help="column of words or lists of words; repeatable")]
+Inputs = Annotated[Words, typer.Option(help="ids, content; repeatable; default: what there is")]
+Seen = Annotated[str, typer.Option(help="items of the history: excluded, or included")]
+Cold = Annotated[bool, typer.Option(help="ask about items that training never saw")]
+Figures = Annotated[Path | None, typer.Option(help="where the tables go as JSON")]
+
+
+def next_item(
+    table: File,
+    items: Items = None,
+    user: Annotated[str, typer.Option(help="column of the shopper")] = "user_id",
+    item: Item = "item_ids",
+    order: Order = None,
+    item_id: ItemId = "item_id",
+    text: Annotated[str | None, typer.Option(help="column of the items' text")] = None,
+    attribute: Attributes = None,
+    inputs: Inputs = None,
+    seen: Seen = "excluded",
+    cold: Cold = False,
+    size: Annotated[str, typer.Option(help="tiny, small or base")] = "base",
+    epochs: Annotated[int | None, typer.Option(min=1, help="default: the recipe's")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of every random choice")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="trainings of each model")] = 1,
+    figures: Figures = None,
+    output: Annotated[Path | None, typer.Option(help="where the page goes")] = None,
+) -> None:
+    """Say what a model of sequences foretells: networks beside floors, all items ranked."""
+    from training.benchmarks import next_item as asking
+    from training.benchmarks import next_item_page as told
+    from training.benchmarks import page, sequences
+    from training.benchmarks.answers import Question
+    from training.recipes import TEXT_WIDTH
+
+    columns = sequences.Columns(
+        user=user,
+        item=item,
+        order=order,
+        item_id=item_id,
+        text=text,
+        attributes=tuple(attribute or ()),
+    )
+    with plainly(), TemporaryDirectory() as folder:
+        cache = Settings().home.resolve() / "cache" / "text"
+        read = sequences.read(table, items, columns, width=TEXT_WIDTH, cache=cache)
+        question = Question(
+            inputs=tuple(inputs or (["ids", "content"] if read.has_content else ["ids"])),
+            size=size,
+            num_epochs=epochs,
+            seen=seen,
+            asks_cold=cold,
+            seed=seed,
+            num_seeds=seeds,
+        )
+        found = asking.next_item(read, question, Path(folder), lambda step: page.tell([step]))
+        tables = told.tables(found)
+        for name, (heads, rows) in tables.items():
+            page.show(name, heads, rows)
+        page.tell(told.words(found, question))
+        if figures is not None:
+            page.figures(figures, told.title(found), told.facts(found, question), tables)
+        page.write(output or Path(f"{table.stem}-next-item.html"), told.page(found, question))

@@ -1,0 +1,139 @@
+"""What a ranking of all items is worth: accuracy, and what an average over shoppers hides.
+
+Shapes: n shoppers, K places of a list. Next: ``next_item.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy import sparse
+
+from training.benchmarks.sequence_floors import known
+from training.datasets.batches import Dataset
+
+PLACES = 10
+CHUNK = 2048
+"""Shoppers whose scores of all items are held at one time."""
+POPULARITY_FROM = (0, 1, 5, 10, 25)
+"""Where groups of targets begin, by how often training bought them."""
+LENGTH_FROM = (0, 5, 7, 10, 20)
+"""Where groups of shoppers begin, by how many behaviours are known of them."""
+Score = Callable[[np.ndarray], np.ndarray]
+"""Row numbers (m,) of a split to scores (m, I)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The answers of one source to all shoppers of a split."""
+
+    rank: np.ndarray
+    """(n,), place of the target; the best is 1."""
+    top: np.ndarray
+    """(n, K), the first items."""
+
+    @property
+    def hit(self) -> np.ndarray:
+        """HR@K (n,): whether the target is among the first K."""
+        return (self.rank <= PLACES).astype(float)
+
+    @property
+    def ndcg(self) -> np.ndarray:
+        """NDCG@K (n,) of one target: 1 / log2(1 + rank) among the first K, else 0."""
+        return np.where(self.rank <= PLACES, 1.0 / np.log2(1.0 + self.rank), 0.0)
+
+
+def rank(
+    dataset: Dataset,
+    split: str,
+    score: Score,
+    *,
+    keeps_seen: bool,
+    asked: np.ndarray | None = None,
+) -> Ranked:
+    """Rank all items for every shopper, or for those `asked` about; ties count against the target.
+
+    Without `keeps_seen` the items of a shopper's history stand behind all others, and a target
+    among them is a miss.
+    """
+    examples = dataset.examples(split)
+    asked = np.arange(len(examples)) if asked is None else asked
+    ranks, tops = [], []
+    for start in range(0, len(asked), CHUNK):
+        rows = asked[start : start + CHUNK]
+        scores = score(rows)
+        scores[:, 0] = -np.inf
+        if not keeps_seen:
+            history = examples.history.take(rows)
+            owner = np.repeat(np.arange(len(rows)), np.diff(history.offsets))
+            scores[owner, history.item] = -np.inf
+        found = scores[np.arange(len(rows)), examples.targets(rows)[0]]
+        ranks.append((scores >= found[:, None]).sum(axis=1))
+        tops.append(_first(scores, min(PLACES, scores.shape[1] - 1)))
+    return Ranked(np.concatenate(ranks), np.concatenate(tops))
+
+
+def coverage(ranked: Ranked, dataset: Dataset) -> float:
+    """Share of the catalogue that stands in anybody's list."""
+    return len(np.unique(ranked.top)) / (dataset.meta["num_items"] - 1)
+
+
+def novelty(ranked: Ranked, dataset: Dataset) -> float:
+    """Mean of -log2(share of training's purchases) over all places, in bits; unseen counts once.
+
+    Self-information (Castells, Hurley and Vargas, Recommender Systems Handbook, 2015).
+    """
+    bought = popularity(dataset)
+    return float(-np.log2(np.maximum(bought, 1) / bought.sum())[ranked.top].mean())
+
+
+def diversity(ranked: Ranked, dataset: Dataset) -> float:
+    """Mean distance of two items of a list: 1 - cosine of who bought them in training.
+
+    Intra-list distance (Ziegler et al. 2005). Items that nobody bought are at distance 1.
+    """
+    item, after = known(dataset)
+    owner = np.cumsum(after == 0) - (after == 0)
+    shape = (int((after == 0).sum()), dataset.meta["num_items"])
+    had = sparse.csr_matrix((np.ones(len(item)), (owner, item)), shape=shape)
+    had.data[:] = 1.0
+    num = np.asarray(had.sum(axis=0)).ravel()
+    had = had @ sparse.diags(1.0 / np.sqrt(np.maximum(num, 1.0)))
+    alike = (had.T @ had).tocsr()
+    first, second = np.triu_indices(ranked.top.shape[1], 1)
+    pairs = (ranked.top[:, first].ravel(), ranked.top[:, second].ravel())
+    return float(1.0 - np.asarray(alike[pairs]).mean()) if len(first) else 0.0
+
+
+def popularity(dataset: Dataset) -> np.ndarray:
+    """How often training bought each item (I,)."""
+    return np.bincount(known(dataset)[0], minlength=dataset.meta["num_items"])
+
+
+def by_popularity(dataset: Dataset, split: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and rows of groups of shoppers, by how often training bought their target."""
+    targets, _ = dataset.examples(split).targets(np.arange(len(dataset.examples(split))))
+    yield from _groups(popularity(dataset)[targets], POPULARITY_FROM)
+
+
+def by_length(dataset: Dataset, split: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and rows of groups of shoppers, by the length of their history."""
+    yield from _groups(np.diff(dataset.examples(split).history.offsets), LENGTH_FROM)
+
+
+def _groups(value: np.ndarray, starts: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+    for start, end in pairwise([*starts, np.inf]):
+        rows = np.flatnonzero((value >= start) & (value < end))
+        name = f"{start} and more" if end == np.inf else f"{start} to {end - 1:.0f}"
+        if len(rows):
+            yield (str(start) if end == start + 1 else name), rows
+
+
+def _first(scores: np.ndarray, num: int) -> np.ndarray:
+    """The `num` best items (m, num) of each row, best first."""
+    some = np.argpartition(-scores, num - 1, axis=1)[:, :num]
+    order = np.argsort(-np.take_along_axis(scores, some, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(some, order, axis=1)
