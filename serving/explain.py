@@ -20,6 +20,9 @@ TASKS = {
     "leave_60d": "risk of buying nothing in 60 days",
     "leave_30d": "risk of buying nothing in 30 days",
     "purchase_30d": "chance of a purchase within 30 days",
+    "visit_30d": "chance of a visit within 30 days",
+    "return_90d": "chance of something sent back within 90 days",
+    "spend_90d": "expected to be spent within 90 days",
 }
 
 
@@ -46,6 +49,12 @@ def next_actions(ahead: Ahead) -> str:
         f"{_percent(kinds[likely])} {ahead.outcomes[likely]} next, in about "
         f"{_days(ahead.days[0])}; {_percent(leaving)} nothing more"
     )
+
+
+def amount(task: str, value: float, features: Features | None) -> str:
+    """An expected amount and the shopper's rhythm beside it; None: the features cannot be read."""
+    known = "the features cannot be read" if features is None else rhythm(features)
+    return f"{value:,.2f} {TASKS.get(task, task)}: {known}"
 
 
 def rhythm(features: Features) -> str:

@@ -37,6 +37,8 @@ class Scores:
     """(items + 1,), score as the next purchase; -inf for "no item" and items that don't exist."""
     probabilities: dict[str, float]
     """Head to its calibrated probability."""
+    amounts: dict[str, float]
+    """Head to its expected amount, in the base currency."""
     ahead: Ahead | None
     """The next steps, where the model foresees them."""
     history: NDArray[np.int64]
@@ -55,7 +57,8 @@ class Predictor:
             )
         self.bundle, self._num_threads = bundle, num_threads
         self.spec = spec_of(bundle)
-        self.heads: tuple[str, ...] = tuple(bundle.manifest["heads"])
+        self._columns: tuple[str, ...] = tuple(bundle.manifest["heads"])
+        self.heads, self.amounts = bundle.chances, bundle.amounts
         self._user, self._items = self._session("user.onnx"), self._session("items.onnx")
         self._outputs = [one.name for one in self._user.get_outputs()]
         self.next_actions: dict[str, Any] = bundle.manifest.get(TASK, {})
@@ -76,18 +79,22 @@ class Predictor:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """What may be asked of it: heads, and ``next_actions`` where it foresees them."""
-        return (*self.heads, TASK) if self.next_actions else self.heads
+        """What may be asked of it: heads, amounts, and ``next_actions`` where it foresees them."""
+        return (*self.heads, *self.amounts, *((TASK,) if self.next_actions else ()))
 
     @cached_property
     def priors(self) -> dict[str, float]:
         """Share of yes among validation's answers, by head; empty where it was not measured."""
-        measured = self.bundle.manifest["metrics"]
-        return {
-            head: float(measured[f"{head}/prevalence"])
-            for head in self.heads
-            if f"{head}/prevalence" in measured
-        }
+        return self._measured(self.heads, "prevalence")
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """What validation's shoppers came to, by amount; empty where it was not measured."""
+        return self._measured(self.amounts, "mean")
+
+    def _measured(self, heads: Sequence[str], metric: str) -> dict[str, float]:
+        found, names = self.bundle.manifest["metrics"], {head: f"{head}/{metric}" for head in heads}
+        return {head: float(found[name]) for head, name in names.items() if name in found}
 
     def score(self, row: Mapping[str, Any], asked_at: int, catalogue: Catalogue) -> Scores:
         """Score one shopper's row of the feature service against every item of `catalogue`."""
@@ -98,9 +105,11 @@ class Predictor:
         items = catalogue.vectors @ vector[0] + catalogue.biases
         np.add.at(items, users.item_BL[0], copies[0])
         items[~catalogue.exists] = -np.inf
+        told = dict(zip(self._columns, map(float, probabilities[0]), strict=True))
         return Scores(
             items=items,
-            probabilities=dict(zip(self.heads, map(float, probabilities[0]), strict=True)),
+            probabilities={head: told[head] for head in self.heads},
+            amounts={head: told[head] for head in self.amounts},
             ahead=Ahead.of(self.next_actions, outputs) if self.next_actions else None,
             history=users.item_BL[0][users.kind_BL[0] > 0],
             copies=copies[0][users.kind_BL[0] > 0],

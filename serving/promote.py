@@ -128,9 +128,9 @@ def find_model(name: str, home: Path) -> Bundle:
 def threshold_of(model: Bundle, changes: Mapping[str, float]) -> Threshold:
     """The threshold policy that suits `model`, with `changes`."""
     score = Threshold().score
-    if score not in model.manifest["heads"]:
+    if score not in model.chances:
         raise ValueError(
-            f"model {model.name} answers {model.manifest['heads']}, and the policy needs {score!r};"
+            f"model {model.name} answers {list(model.chances)}, and the policy needs {score!r};"
             " train the task 'retention'"
         )
     coupon = float(changes.get("coupon_threshold", model.manifest["thresholds"][score]))

@@ -18,7 +18,8 @@ MAX_ITEMS = 200
 MAX_EVENTS = 500
 
 Field_ = Annotated[str, StringConstraints(max_length=8000)] | None
-Task = Literal["leave_90d", "purchase_30d", "leave_60d", "leave_30d", "next_actions"]
+Chance = Literal["leave_90d", "purchase_30d", "leave_60d", "leave_30d", "visit_30d", "return_90d"]
+Task = Chance | Literal["spend_90d", "next_actions"]
 Action = Literal["nothing", "reminder", "coupon", "reminder@later", "coupon@later"]
 
 
@@ -130,9 +131,10 @@ class Prediction(Answer):
     """Probabilities of what the shopper will do."""
 
     probabilities: dict[str, float] = Field(
-        description="by task: `leave_90d` no purchase in 90 days, `leave_60d` and `leave_30d` "
-        "in 60 and 30, `purchase_30d` one in 30"
+        description="by task: no purchase in 90 days (`leave_90d`), 60 and 30, one in 30, a visit, "
+        "something sent back"
     )
+    amounts: dict[str, float] = Field(description="`spend_90d`, expected, in the base currency")
     next_actions: list[NextAction] = Field(
         description="the next steps, from the first; empty where the model foresees none"
     )

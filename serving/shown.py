@@ -13,7 +13,7 @@ from serving.schemas import Alternative, Item, User
 class Risk(BaseModel):
     """One thing that the shopper may do."""
 
-    task: str = Field(description="`leave_90d`, `purchase_30d`, `leave_60d`, `leave_30d`")
+    task: str = Field(description="what it is, as `leave_90d` or `purchase_30d`")
     probability: float = Field(description="calibrated")
     reason: str = Field(description="the probability and the shopper's rhythm in plain words")
 
@@ -36,6 +36,7 @@ class Outlook(User):
     next_actions: list[NextAction] = Field(
         description="the next steps, from the first; empty where the model foresees none"
     )
+    amounts: dict[str, float] = Field(description="expected spend, in the base currency")
     items: list[Item] = Field(description="what it would recommend, best first")
     weighed: Weighed = Field(description="what it would decide")
     titles: dict[str, str] = Field(description="item to its latest description, where known")

@@ -147,11 +147,11 @@ def check_inputs(policy: Policy, model: Bundle, campaign: str) -> None:
     """
     features = model.manifest["schema"][model.manifest["service"]]
     numbers = [name for name, kind in features.items() if kind in NUMERIC]
-    told = {*numbers, *model.manifest["heads"], *REACHES}
+    told = {*numbers, *model.chances, *REACHES}
     if missing := [one for one in policy.needs if one not in told]:
         raise ValueError(
             f"policy {policy.name!r} reads {', '.join(missing)}, which model {model.name} "
-            f"{model.version} does not have; it has the heads {', '.join(model.manifest['heads'])} "
+            f"{model.version} does not have; it has the heads {', '.join(model.chances)} "
             f"and the features {', '.join(numbers)}; learn the policy again with these"
         )
     if other := unknown_budgets(policy, campaign):

@@ -68,6 +68,18 @@ class Bundle:
         """Hash of all content but the time of making, 16 hexadecimal digits."""
         return str(self.manifest["version"])
 
+    @property
+    def chances(self) -> tuple[str, ...]:
+        """Heads of a model that answer with a probability, and had labels to learn from."""
+        others = {*self.manifest.get("silent", ()), *self.manifest.get("amounts", ())}
+        return tuple(head for head in self.manifest["heads"] if head not in others)
+
+    @property
+    def amounts(self) -> tuple[str, ...]:
+        """Heads that answer with an amount of money, and had labels to learn from."""
+        silent = self.manifest.get("silent", ())
+        return tuple(head for head in self.manifest.get("amounts", ()) if head not in silent)
+
     def path(self, name: str) -> Path:
         """Where the file `name` of this bundle lies."""
         assert name in self.manifest["files"], f"{name} is no file of bundle {self.name}"

@@ -21,7 +21,7 @@ concerns it. Next: ``bundle.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -34,12 +34,6 @@ from torch import nn
 from training.bundle import Bundle, card
 from training.datasets.batches import Dataset
 from training.datasets.encode import padded
-from training.datasets.histories import Ints
-from training.datasets.normalise import Floats
-from training.metrics.calibration import platt
-from training.metrics.probability import best_f1_threshold, probability_metrics
-from training.metrics.ranking import per_example, target_ranks
-from training.models.batch import Output
 from training.models.graphs import (
     OUTPUTS,
     STEP_OUTPUTS,
@@ -52,7 +46,6 @@ from training.models.graphs import (
 from training.models.probes import Inputs, item_inputs, text_inputs, user_inputs
 from training.network import Network, learnt_state
 from training.run import Run
-from training.tasks import TASKS
 
 LARGEST_DIFFERENCE = 1e-3
 """Allowed difference of a float32 value between torch and ONNX Runtime, relative to size 1."""
@@ -104,62 +97,6 @@ def export(
     return largest
 
 
-@torch.no_grad()
-def predict(
-    network: Network, dataset: Dataset, split: str, max_positions: int = 16384
-) -> Iterator[tuple[Ints, Output]]:
-    """For each batch of `split`: the numbers of its examples, and what `network` says of them."""
-    network.eval()
-    device = network.calibration_H2.device
-    texts_ND = torch.as_tensor(np.array(dataset.text_vectors)).to(device)
-    for rows in dataset.plan(split, max_positions):
-        batch = dataset.batch(split, rows)
-        yield rows, network(batch.to(device), dataset.items(batch.week).to(device), texts_ND)
-
-
-def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dict[str, float]]:
-    """Calibrate the heads of `network` on validation; their thresholds, and metrics there."""
-    examples = dataset.examples("valid")
-    logit_NH = np.zeros((len(examples), len(network.logit_names)))
-    ranked: list[dict[str, Floats]] = []
-    for rows, output in predict(network, dataset, "valid"):
-        logit_NH[rows] = output.logit_BH.cpu().numpy()
-        targets, row = examples.targets(rows)
-        asked, sizes = np.unique(row, return_counts=True)
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        score_SI = output.scores.of(torch.as_tensor(asked)).whole().cpu().numpy()
-        ranks = target_ranks(score_SI, targets, offsets)
-        ranked.append(per_example(ranks, offsets) if len(asked) else {})
-    names = {name for found in ranked for name in found}
-    metrics = {n: float(np.concatenate([r[n] for r in ranked if r]).mean()) for n in sorted(names)}
-    label_NH = np.array(examples.label)
-    network.set_calibration(_calibration(network, logit_NH, label_NH))
-    logit = torch.as_tensor(logit_NH, device=network.calibration_H2.device)
-    answer_NH = network.probabilities(logit).cpu().numpy()
-    thresholds = {}
-    for column, head in enumerate(network.head_names):
-        answer, label = answer_NH[:, column], label_NH[:, column]
-        asked = ~np.isnan(label)
-        if asked.any():
-            thresholds[head] = best_f1_threshold(answer[asked], label[asked])
-            found = probability_metrics(answer, label, thresholds[head])
-            metrics |= {f"{head}/{name}": value for name, value in found.items()}
-    return thresholds, metrics
-
-
-def _calibration(
-    network: Network, logit_NH: np.ndarray, label_NH: np.ndarray
-) -> dict[str, tuple[float, float]]:
-    """Slope and shift of each logit, from what the labels say of it."""
-    found = {}
-    for name, columns in network.columns.items():
-        task, logit = TASKS[name], logit_NH[:, columns.logits]
-        taught = task.taught(torch.as_tensor(label_NH[:, columns.heads])).numpy()
-        for column, learnt in enumerate(task.logits):
-            found[learnt] = platt(logit[:, column], taught[:, column])
-    return found
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """What is known of a finished network beside its weights."""
@@ -196,6 +133,8 @@ def pack(
         "normalisers": {"user": spec["user"], "item": spec["item"]},
         "history_length": spec["history_length"],
         "heads": list(network.head_names),
+        "amounts": list(network.amount_names),
+        "silent": untaught(network, dataset),
         "thresholds": finished.thresholds,
         "calibration": dict(zip(network.logit_names, network.calibration_H2.tolist(), strict=True)),
         "next_actions": finished.next_actions,
@@ -213,6 +152,16 @@ def pack(
         weights=_weights(run, network),
         card=card(run.name, content, dataset.meta["counts"]),
     )
+
+
+def untaught(network: Network, dataset: Dataset) -> list[str]:
+    """Heads that no training example has a label of: what they say means nothing."""
+    label_NH = np.asarray(dataset.examples("train").label)
+    return [
+        head
+        for column, head in enumerate(network.head_names)
+        if np.isnan(label_NH[:, column]).all()
+    ]
 
 
 @torch.no_grad()

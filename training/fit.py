@@ -18,11 +18,12 @@ from feature_repo.warehouse import Warehouse
 from training import track
 from training.ahead import described
 from training.bundle import Bundle
+from training.calibrate import calibrate
 from training.datasets.batches import Dataset
 from training.datasets.decided import decided
 from training.datasets.rows import build
 from training.datasets.vectors import with_text_vectors
-from training.export import Finished, calibrate, pack
+from training.export import Finished, pack
 from training.folders import lead
 from training.models.text import load_text_encoder
 from training.network import load_state, prepare

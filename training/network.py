@@ -50,6 +50,7 @@ class Network(nn.Module):
         self.user = UserEncoder(config, sizes["num_kinds"], sizes["num_scalars"])
         tasks = {name: TASKS[name] for name in run.tasks}
         self.head_names = tuple(head for task in tasks.values() for head in task.heads)
+        self.amount_names = tuple(head for task in tasks.values() for head in task.amounts)
         self.logit_names = tuple(logit for task in tasks.values() for logit in task.logits)
         self.columns = columns_of(tasks)
         num_features = config.width + 1 + sizes["num_scalars"]

@@ -39,13 +39,16 @@ function notices(outlook) {
 }
 
 function risk(outlook) {
-  return outlook.risk.map((one) => {
+  const spends = Object.entries(outlook.amounts).map(([task, amount]) =>
+    make("div", { class: "risk" },
+      make("p", {}, TASKS[task] ?? task, make("span", { class: "big" }, money(amount)))));
+  return [...outlook.risk.map((one) => {
     const name = TASKS[one.task] ?? one.task;
     return make("div", { class: "risk" },
       make("p", {}, name, make("span", { class: "big" }, percent(one.probability))),
       bar(one.probability, `${name}: ${percent(one.probability)}`, one.task),
       make("p", { class: "soft" }, rhythm(one.reason)));
-  });
+  }), ...spends];
 }
 
 // One line a step: when, what it is about, and the chance of each kind.

@@ -7,6 +7,9 @@ export const TASKS = {
   leave_60d: "Buys nothing in 60 days",
   leave_30d: "Buys nothing in 30 days",
   purchase_30d: "Buys within 30 days",
+  visit_30d: "Comes by within 30 days",
+  return_90d: "Sends something back within 90 days",
+  spend_90d: "Spends within 90 days",
 };
 
 export const percent = (share) => {

@@ -41,6 +41,8 @@ class Asked:
     """The next steps; the average shopper's where nothing is known of this one."""
     probabilities: dict[str, float]
     """Heads' probabilities; the average shopper's where this one is outside what was learnt."""
+    amounts: dict[str, float]
+    """Expected amounts, by head; the average shopper's as above."""
     stale: list[str]
     missing: list[str]
     notices: list[str]
@@ -55,6 +57,8 @@ class Asked:
         if task == TASK and self.ahead is not None:
             return explain.next_actions(self.ahead)
         features = None if FEATURES in self.missing else self.features
+        if task in self.amounts:
+            return explain.amount(task, self.amounts[task], features)
         return explain.prediction(task, self.probabilities[task], features)
 
 
@@ -66,6 +70,8 @@ def ask(parts: Parts, user_id: str) -> Asked:
     with parts.meters.stage("score"):
         scores = parts.predictor.score(features, asked_at, catalogue)
     missing = missing or _missing(features, parts.predictor)
+    # The model learnt from shoppers with a purchase; others get the average shopper's figures.
+    is_outside = bool({"shopper", "purchases", FEATURES} & set(missing))
     stale = find_stale(parts, asked_at)
     if parts.upkeep.lags(user_id) and FEATURES not in missing:
         stale.append(FEATURES)
@@ -79,7 +85,8 @@ def ask(parts: Parts, user_id: str) -> Asked:
         catalogue=catalogue,
         scores=scores,
         ahead=_ahead(scores, missing, parts.predictor),
-        probabilities=_probabilities(scores, missing, parts.predictor),
+        probabilities=scores.probabilities | (parts.predictor.priors if is_outside else {}),
+        amounts=scores.amounts | (parts.predictor.means if is_outside else {}),
         stale=stale,
         missing=missing,
         notices=_notices(missing, stale, parts.predictor),
@@ -156,12 +163,6 @@ def _missing(features: dict[str, Any], predictor: Predictor) -> list[str]:
         flags.append("purchases")
     expected = [name for name in predictor.known_in_training if not name.startswith(MAY_LACK)]
     return flags + [f"feature: {name}" for name in expected if features[name] is None]
-
-
-def _probabilities(scores: Scores, missing: list[str], predictor: Predictor) -> dict[str, float]:
-    """The model learnt from shoppers with a purchase; others get the average shopper's figures."""
-    is_outside = bool({"shopper", "purchases", FEATURES} & set(missing))
-    return scores.probabilities | (predictor.priors if is_outside else {})
 
 
 def _ahead(scores: Scores, missing: list[str], predictor: Predictor) -> Ahead | None:

@@ -56,6 +56,7 @@ def outlook(
             for task, probability in asked.probabilities.items()
         ],
         next_actions=[] if asked.ahead is None else asked.ahead.steps(asked.asked_at),
+        amounts=asked.amounts,
         items=items,
         weighed=_weighed(asked, parts, campaign_id or parts.settings.campaign),
         titles=_titles(asked, named),

@@ -26,7 +26,8 @@ def predict(request: PredictRequest, parts: Running) -> Prediction:
         raise NotFound(f"the served model does not answer {unknown}; it answers {list(known)}")
     asked = ask(parts, request.user_id)
     ahead = asked.ahead if TASK in tasks else None
-    probabilities = {task: asked.probabilities[task] for task in tasks if task != TASK}
+    probabilities = {task: p for task, p in asked.probabilities.items() if task in tasks}
+    amounts = {task: amount for task, amount in asked.amounts.items() if task in tasks}
     reasons = {task: asked.explained(task) for task in tasks}
     decision = record_of(
         asked,
@@ -35,7 +36,7 @@ def predict(request: PredictRequest, parts: Running) -> Prediction:
         policy="none",
         action=None,
         probabilities={},
-        scores=probabilities | ({} if ahead is None else ahead.scores()),
+        scores=probabilities | amounts | ({} if ahead is None else ahead.scores()),
         reason="; ".join(reasons.values()),
         campaign_id=None,
         cost_micros=0,
@@ -45,6 +46,7 @@ def predict(request: PredictRequest, parts: Running) -> Prediction:
     parts.meters.answers.labels("predict").inc()
     return Prediction(
         probabilities=probabilities,
+        amounts=amounts,
         next_actions=[] if ahead is None else ahead.steps(asked.asked_at),
         reasons=reasons,
         **envelope(asked, parts),

@@ -56,6 +56,7 @@ ITEMS = {
     "vase": ("a new vase", 9.0, 0.0),
 }
 VOCABULARY = ("cup", "lamp", "plate")
+MEAN = {"spend_90d/mean": 12.5}
 STEPS = {
     "step_kinds": [[[0.1, 0.0, 0.1, 0.5, 0.0, 0.3], [0.2, 0.0, 0.0, 0.2, 0.1, 0.5]]],
     "step_days": [[4.0, 9.5]],
@@ -188,8 +189,11 @@ def normaliser(names: tuple[str, ...]) -> dict:
     return Normaliser(names=names, means=(3.0,) * num, deviations=(1.0,) * num).to_dict()
 
 
-HEADS = {"leave_90d": 2.0, "purchase_30d": -2.0}
-"""Slope of each head's log odds by recency: who bought long ago leaves."""
+HEADS = {"leave_90d": 2.0, "purchase_30d": -2.0, "visit_30d": 0.0, "spend_90d": 0.0}
+"""Slope of each head's log odds by recency: who bought long ago leaves.
+
+Visits were never taught, and everybody spends one half.
+"""
 
 
 def write_model(
@@ -212,10 +216,12 @@ def write_model(
         "normalisers": {"user": normaliser(USER_FEATURES), "item": normaliser(ITEM_FEATURES)},
         "history_length": 50,
         "heads": list(heads),
+        "amounts": ["spend_90d"],
+        "silent": ["visit_30d"],
         "thresholds": {"leave_90d": 0.5, "purchase_30d": 0.5},
         "calibration": {},
         "next_actions": NEXT_ACTIONS,
-        "metrics": {"leave_90d/prevalence": 0.4, "purchase_30d/prevalence": 0.3},
+        "metrics": {"leave_90d/prevalence": 0.4, "purchase_30d/prevalence": 0.3, **MEAN},
         "lineage": {},
         "max_export_difference": 0.0,
     }

@@ -75,7 +75,7 @@ def test_an_item_new_since_training_is_scored_by_its_text_and_flagged(client):
 
 def test_predictions_carry_the_shoppers_rhythm_as_their_reason(client):
     found = ask(client, "/predict", user_id="ada")
-    assert set(found) == SHARED | {"probabilities", "next_actions", "reasons"}
+    assert set(found) == SHARED | {"probabilities", "amounts", "next_actions", "reasons"}
     assert set(found["probabilities"]) == {"leave_90d", "purchase_30d"}
     percent = f"{100 * found['probabilities']['leave_90d']:.0f} %"
     assert found["reasons"]["leave_90d"] == (
@@ -83,6 +83,16 @@ def test_predictions_carry_the_shoppers_rhythm_as_their_reason(client):
         "11 days late for a rhythm of 30 days"
     )
     assert "feature: spend" in found["missing"]
+
+
+def test_expected_spend_stands_beside_the_probabilities_and_an_untaught_head_says_nothing(client):
+    found = ask(client, "/predict", user_id="ada")
+    assert found["amounts"] == {"spend_90d": pytest.approx(0.5)}
+    assert found["reasons"]["spend_90d"].startswith("0.50 expected to be spent within 90 days: 41")
+    refused = client.post("/predict", json={"user_id": "ada", "tasks": ["visit_30d"]})
+    assert refused.status_code == 404
+    stranger = ask(client, "/predict", user_id="nobody", tasks=["spend_90d"])
+    assert (stranger["probabilities"], stranger["amounts"]) == ({}, {"spend_90d": 12.5})
 
 
 def test_the_next_steps_have_chances_a_time_and_a_category_and_stand_in_the_ledger(client, desk):

@@ -37,7 +37,9 @@ def test_the_outlook_tells_what_the_other_endpoints_would_answer(client, desk):
     decided = client.post("/decide", json={"user_id": "ada"}).json()
     shown = client.post("/recommend", json={"user_id": "ada", "num_items": 3}).json()
     assert {one["task"]: one["probability"] for one in found["risk"]} == predicted["probabilities"]
-    assert {one["task"]: one["reason"] for one in found["risk"]} == predicted["reasons"]
+    reasons = {task: predicted["reasons"][task] for task in predicted["probabilities"]}
+    assert {one["task"]: one["reason"] for one in found["risk"]} == reasons
+    assert found["amounts"] == predicted["amounts"]
     assert found["weighed"]["alternatives"] == decided["alternatives"]
     assert found["items"] == shown["items"]
     assert found["behaviours"] == client.get("/users/ada").json()["behaviours"]

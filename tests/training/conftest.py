@@ -56,8 +56,10 @@ class Maker:
     def labels(self, wait: int) -> dict[str, float]:
         """What a wait of so many days says of each head; no window is open."""
         soon, later, late = (wait >= self.horizon_days * k // 3 for k in (1, 2, 3))
+        # Whoever buys within the horizon comes by, sends nothing back and spends 10.
+        others = {"visit_30d": not soon, "return_90d": late, "spend_90d": 0 if late else 10}
         left = {"leave_30d": soon, "leave_60d": later, "leave_90d": late, "purchase_30d": not soon}
-        return {head: float(true) for head, true in left.items()}
+        return {head: float(true) for head, true in (left | others).items()}
 
     def row(self, task: int, user: str, day: int, items: tuple[int, ...], label: dict) -> dict:
         past = self.before(user, day)
@@ -119,6 +121,7 @@ def save(folder: Path, splits: dict[str, list[dict]], maker: Maker, meta: dict) 
     sizes |= {
         "tasks": list(HEADS),
         "heads": HEADS,
+        "amounts": {"next_item": [], "retention": list(TASKS["retention"].amounts)},
         "counts": {s: len(r) for s, r in splits.items()},
     }
     (folder / "meta.json").write_text(json.dumps(sizes | meta))

@@ -19,6 +19,7 @@ from training.datasets.normalise import Normaliser
 from training.tasks import TASKS
 
 DAY = 86_400_000_000
+RETENTION = TASKS["retention"]
 GROUPS = ("red cup", "blue lamp", "green plate", "paper bag")
 NUM_WEEKS, NUM_ITEMS, NUM_VOCABULARY = 6, 41, 37
 NUM_SCALARS, NUM_ITEM_SCALARS, TEXT_WIDTH = 3, 2, 384
@@ -67,7 +68,8 @@ def _examples(num: int, longest: int, group: np.ndarray, rng: np.random.Generato
     items = [rng.choice(pools[g], n) for g, n in zip(taste, lengths, strict=True)]
     task, numbers = np.arange(num) % 2, rng.normal(size=(num, 2 * NUM_SCALARS))
     stays = numbers[:, 0] > 0
-    told = {head: stays if head == "purchase_30d" else ~stays for head in TASKS["retention"].heads}
+    told = {head: ~stays if head.startswith("leave") else stays for head in RETENTION.heads}
+    told["spend_90d"] = 10.0 * stays
     label = np.where(task[:, None] == 1, np.stack(list(told.values()), axis=1), np.nan)
     baskets = [
         rng.choice(pools[g], 3, replace=False) if kind == 0 else np.zeros(0, np.int64)

@@ -28,6 +28,7 @@ from training.recipes import shopper
 from training.tasks import TASKS
 
 NUM_ITEMS, TEXT_WIDTH = 30, 384
+RETENTION = TASKS["retention"]
 
 
 def simple_shop(seed: int = 5) -> list[tuple[str, int, tuple[int, ...]]]:
@@ -57,6 +58,9 @@ class Oracle:
         self.thresholds = {"leave_90d": 0.5}
         self.dataset, self.noise = dataset, noise
         self.rng = np.random.default_rng(seed)
+
+    def foresee(self, split: str, rows: np.ndarray):
+        raise AssertionError("nobody asks for next steps here")
 
     def answers(self, split: str, rows: np.ndarray):
         found = self.dataset.examples(split)
@@ -208,7 +212,9 @@ def test_draws_of_equal_seed_give_equal_intervals():
 def test_the_json_is_strict_and_names_everything(report):
     found = json.loads(json.dumps(to_dict(report), allow_nan=False))
     assert set(found["next_item"]["test"]) == {ALL_ITEMS, NEW_ITEMS}
-    assert set(found["retention"]) == set(TASKS["retention"].heads)
+    assert set(found["retention"]) == set(RETENTION.heads) - set(RETENTION.amounts)
+    assert set(found["amounts"]) == set(RETENTION.amounts)
+    assert len(found["amounts"]["spend_90d"]["came_by_tenth"]) == 10
     numbers = found["retention"]["leave_90d"]["test"][EVERYONE]["sources"][MODEL]
     assert set(numbers) == {
         *("auc", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
@@ -243,7 +249,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(report):
     assert tags.open == []
     assert tags.links == []
     assert not re.search(r"<script|@import|url\((?!#)", text)
-    assert text.count("<svg") == 2 + 2 * len(TASKS["retention"].heads) + 1
+    assert text.count("<svg") == 2 + 2 * (len(RETENTION.heads) - 1) + 1 + 1
     assert "nan" not in re.sub(r"<[^>]*>", " ", text).lower().split()
     for word in ("popularity", "co occurrence", "logistic rfm", "seen items excluded", "AUC"):
         assert word in text
@@ -276,7 +282,7 @@ def finished(dataset, tmp_path_factory):
     torch.manual_seed(3)
     run = shopper("tiny")
     network = Network(run, dataset.meta)
-    network.calibration_H2.copy_(torch.tensor([[0.5, -1.0], [2.0, 0.3], [1.0, 0.1]]))
+    network.calibration_H2.copy_(torch.tensor([[0.5, -1.0], [2.0, 0.3], *[[1.0, 0.1]] * 4]))
     folder = tmp_path_factory.mktemp("run")
     (folder / "run.json").write_text(run.to_json())
     (folder / "data").symlink_to(dataset.folder)

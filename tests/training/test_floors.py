@@ -12,6 +12,7 @@ from tests.training.conftest import HEADS, USER_NAMES
 from training.floors import FLOORS
 from training.floors.co_occurrence import NUM_MOMENTS
 from training.floors.reading import examples_of, raw_user_feature
+from training.metrics.amount import gini
 from training.metrics.probability import auc
 from training.metrics.ranking import ranking_metrics
 
@@ -191,7 +192,11 @@ def test_retention_floors_answer_with_probabilities_that_tell_who_leaves(name, d
     found = fitted(name, dataset).probabilities(dataset, "test", rows)
     label = dataset.examples("test").label[rows]
     assert found.shape == label.shape
-    assert ((found >= 0) & (found <= 1)).all()
+    told, spend = ~np.isnan(found).any(axis=0), HEADS["retention"].index("spend_90d")
+    assert told[[0, 1, 2, 3, spend]].all()
+    assert (found[:, told] >= 0).all()
+    assert (np.delete(found, spend, axis=1)[:, told[:-1]] <= 1).all()
+    assert gini(found[:, spend], label[:, spend]) > 0.3
     assert auc(found[:, 0], label[:, 0]) > 0.7
 
 
@@ -230,7 +235,8 @@ def test_a_head_with_one_kind_of_label_gets_its_rate(name, make_dataset):
     dataset = make_dataset(orders, num_items=1, train_end=150, valid_end=195, end=240)
     rows = examples_of(dataset, "test", "retention")
     found = fitted(name, dataset).probabilities(dataset, "test", rows)
-    np.testing.assert_allclose(found, [[0.0, 1.0, 0.0, 0.0]] * len(rows), atol=1e-9)
+    expected = [0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 10.0]
+    np.testing.assert_allclose(found, [expected] * len(rows), atol=1e-9)
 
 
 def test_bg_nbd_never_contradicts_itself_over_the_horizons(dataset):

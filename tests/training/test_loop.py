@@ -12,7 +12,7 @@ import torch.multiprocessing
 from safetensors.torch import load_file
 
 from tests.training import synthetic
-from training.export import predict
+from training.calibrate import predict
 from training.loop import Training, train
 from training.methods.average import Average
 from training.methods.gradients import average_gradients, learning_rate

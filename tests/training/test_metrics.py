@@ -12,6 +12,8 @@ from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
 from training.metrics import bootstrap, probability, ranking
+from training.metrics.amount import amount_metrics, gini
+from training.metrics.calibration import log_line
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -218,3 +220,27 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 
 def test_no_replicate_gives_no_interval():
     assert all(math.isnan(edge) for edge in bootstrap.interval(np.array([np.nan, np.nan])))
+
+
+def test_amounts_are_judged_by_order_distance_and_sum():
+    rng = np.random.default_rng(4)
+    real = np.where(rng.random(400) < 0.4, 0.0, rng.lognormal(4.0, 1.2, 400))
+    perfect, constant = amount_metrics(real, real), amount_metrics(np.full(400, real.mean()), real)
+    assert perfect["gini"] == pytest.approx(1.0)
+    assert perfect["deviance"] == pytest.approx(0.0, abs=1e-6)
+    assert constant["gini"] == pytest.approx(0.0, abs=1e-9)
+    assert constant["total_error"] == pytest.approx(0.0, abs=1e-12)
+    assert amount_metrics(2 * real, real)["total_error"] == pytest.approx(1.0)
+    worse = [gini(real + noise * rng.normal(size=400), real) for noise in (0.0, 50.0, 500.0)]
+    assert worse == sorted(worse, reverse=True)
+
+
+def test_a_line_through_logs_finds_slope_and_shift_and_the_sum():
+    rng = np.random.default_rng(5)
+    logs = rng.normal(5.0, 1.0, 5_000)
+    amount = np.exp(0.7 * logs + 1.1) * rng.gamma(4.0, 0.25, 5_000)
+    slope, shift = log_line(logs, amount)
+    assert (slope, shift) == pytest.approx((0.7, 1.1), abs=0.1)
+    assert np.exp(slope * logs + shift).sum() == pytest.approx(amount.sum(), rel=1e-4)
+    assert log_line(logs, np.full(5_000, np.nan)) == (1.0, 0.0)
+    assert log_line(logs[:3], np.zeros(3)) == (1.0, 0.0)

@@ -145,6 +145,24 @@ class TestRetention:
                 assert at + 10 <= end
                 assert (row["leave_90d"] is None) == (at + 30 > end)
 
+    def test_a_visit_is_any_look_and_unknown_before_the_shop_recorded_looks(self):
+        rows = [event("purchase", "ann", 1, "cup"), event("view", "bob", 160, "cup")]
+        rows += [event("search", "ann", 181)]
+        known = {at: row["visit_30d"] for _, at, row in asked("retention", rows, "train")}
+        assert (known[156], known[163], known[170], known[177]) == (None, 0.0, 0.0, 1.0)
+        silent = [row for row in rows if row["kind"] == "purchase"]
+        assert {row["visit_30d"] for _, _, row in asked("retention", silent, "train")} == {None}
+
+    def test_returns_and_spend_are_those_of_the_whole_horizon(self):
+        price = {"price_micros": 2_500_000, "quantity": 2}
+        rows = [event("return", "bob", 1, "cup"), event("purchase", "ann", 2, "cup") | price]
+        rows += [event("purchase", "ann", at, "cup") | price for at in (200, 229.9, 230)]
+        rows += [event("return", "ann", 210, "cup") | price]
+        [(_, _, row)] = asked("retention", rows, "valid")
+        assert (row["spend_90d"], row["return_90d"]) == (10.0, 1.0)
+        known = {at: row for _, at, row in asked("retention", rows, "train")}
+        assert (known[170]["spend_90d"], known[177]["spend_90d"]) == (0.0, None)
+
     def test_a_shop_without_purchases_asks_nobody(self):
         assert asked("retention", [event("view", "ann", 1, "cup")], "train") == []
         assert asked("retention", [], "train") == []
@@ -233,7 +251,7 @@ class TestLosses:
             weight_B=torch.ones(4),
         )
         return Output(
-            scores=scores, logit_BH=torch.tensor([[9.0] * 3, [1.0, -2.0, 0.5]] * 2)
+            scores=scores, logit_BH=torch.tensor([[9.0] * 6, [1.0, -2.0, 0.5, 0.2, -0.3, 4.0]] * 2)
         ), batch
 
     def test_an_order_weighs_the_same_whatever_its_number_of_items(self):
@@ -246,7 +264,8 @@ class TestLosses:
         import torch
 
         nan = math.nan
-        nobody, second, open_ = [nan] * 4, [0.0, 0.0, 0.0, 1.0], [nan, 0.0, nan, 1.0]
+        nobody, unknown = [nan] * 7, [nan] * 3
+        second, open_ = [0.0, 0.0, 0.0, 1.0, *unknown], [nan, 0.0, nan, 1.0, *unknown]
         output, batch = self.batch([nobody, second, nobody, open_])
         survived = TASKS["retention"].answer(output.logit_BH[1:2])[0, [3, 2, 0]]
         bought_second = -torch.log(survived[0] - survived[1])
@@ -257,7 +276,8 @@ class TestLosses:
     def test_gradients_are_finite_where_nobody_was_asked(self):
         import torch
 
-        output, batch = self.batch([[math.nan] * 4, [1.0, 0.0, 1.0, 1.0]] * 2)
+        label = [1.0, 0.0, 1.0, 1.0, 0.0, math.nan, 12.0]
+        output, batch = self.batch([[math.nan] * 7, label] * 2)
         logit = output.logit_BH.clone().requires_grad_()
         loss = TASKS["retention"].loss(type(output)(scores=output.scores, logit_BH=logit), batch)
         loss.backward()
@@ -266,14 +286,15 @@ class TestLosses:
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(*[st.floats(-50, 50)] * 3), min_size=1, max_size=5))
+@given(st.lists(st.tuples(*[st.floats(-50, 50)] * 6), min_size=1, max_size=5))
 def test_horizons_never_contradict_each_other(logits):
     answers = TASKS["retention"].answer(torch.tensor(logits, dtype=torch.float32))
     found = dict(zip(TASKS["retention"].heads, answers.T, strict=True))
     assert (found["leave_30d"] >= found["leave_60d"]).all()
     assert (found["leave_60d"] >= found["leave_90d"]).all()
     torch.testing.assert_close(found["purchase_30d"], 1.0 - found["leave_30d"])
-    assert ((answers >= 0) & (answers <= 1)).all()
+    assert ((answers[:, :-1] >= 0) & (answers[:, :-1] <= 1)).all()
+    assert (found["spend_90d"] >= 0).all()
 
 
 def test_hazards_are_taught_by_waits_alone_that_reached_their_interval():
@@ -303,5 +324,7 @@ def test_a_task_names_one_label_column_and_one_logit_for_each_head(name):
 def test_metrics_of_a_perfect_answer_are_perfect():
     ranking = TASKS["next_item"].metrics(np.array([[-np.inf, 2.0, 1.0]]), [np.array([1])])
     assert ranking["recall@10"] == ranking["ndcg@10"] == 1.0
-    labels = np.array([[1.0, 0.0] * 2, [0.0, 1.0] * 2])
-    assert TASKS["retention"].metrics(labels, labels)["leave_90d/auc"] == 1.0
+    labels = np.array([[1.0, 0.0] * 3 + [0.0], [0.0, 1.0] * 3 + [5.0]])
+    perfect = TASKS["retention"].metrics(labels, labels)
+    assert perfect["leave_90d/auc"] == perfect["spend_90d/gini"] == 1.0
+    assert perfect["spend_90d/rmse"] == perfect["spend_90d/total_error"] == 0.0

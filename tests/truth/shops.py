@@ -18,10 +18,10 @@ from feature_repo.ingest import ingest
 from feature_repo.settings import DAY, Settings
 from feature_repo.warehouse import Warehouse
 from feature_repo.world import World
+from training.calibrate import calibrate, predict
 from training.datasets.batches import Dataset
 from training.datasets.rows import Reads, build
 from training.evaluate.answers import ALL_ITEMS, MODEL, Answers, ask, fit_floors
-from training.export import calibrate, predict
 from training.floors import ProbabilityFloor, RankingFloor
 from training.loop import Training
 from training.metrics.calibration import platt

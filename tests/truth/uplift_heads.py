@@ -25,13 +25,13 @@ from feature_repo.world import World
 from feature_repo.world.shoppers import ACTIONS
 from tests.truth import shops
 from tests.truth.campaigns import EXPLORING, true_chances
+from training.calibrate import predict
 from training.datasets.batches import Dataset
 from training.datasets.rows import build
 from training.effects import LEARNERS, Log
 from training.effects.base import BASES
 from training.effects.log import over_nothing
 from training.effects.targeting import best_actions
-from training.export import predict
 from training.run import Calendar, Run
 from training.tasks import NextItem, Uplift
 

@@ -57,7 +57,7 @@ def check_labels(
     """Check that none of the `columns` of all `names` tells a column of `labels` ``(n, heads)``.
 
     Columns are looked at one after the other. A label with fewer than 50 cases of either kind is
-    not looked at: chance separates a few.
+    not looked at: chance separates a few. Neither is one of amounts.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def check_labels(
     for head, truth in zip(heads, labels.T, strict=True):
         asked = ~np.isnan(truth)
         cases = truth[asked]
-        if min(cases.sum(), len(cases) - cases.sum()) >= MIN_CASES:
+        is_yes_or_no = np.isin(cases, (0.0, 1.0)).all()
+        if is_yes_or_no and min(cases.sum(), len(cases) - cases.sum()) >= MIN_CASES:
             told[head] = (asked, cases)
     for name, column in zip(names, columns, strict=True):
         filled = np.nan_to_num(column, nan=-1e18)

@@ -93,6 +93,7 @@ def sizes(
     return {
         "tasks": list(tasks),
         "heads": {name: list(task.heads) for name, task in tasks.items()},
+        "amounts": {name: list(task.amounts) for name, task in tasks.items()},
         "labels": {name: list(task.labels) for name, task in tasks.items()},
         "service": run.service,
         "item_service": run.item_service,

@@ -51,6 +51,10 @@ class Asks(Protocol):
         """Names of its other label columns."""
 
     @property
+    def amounts(self) -> tuple[str, ...]:
+        """Those of ``heads`` that are no chances."""
+
+    @property
     def told(self) -> str:
         """What it knows beside events, as a fingerprint; empty for nothing."""
 

@@ -13,7 +13,9 @@ import numpy as np
 from training.evaluate.answers import MODEL
 from training.metrics.bootstrap import interval, replicates
 
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "days_error"})
+LOWER_IS_BETTER = frozenset(
+    {"log_loss", "brier", "ece", "days_error", "deviance", "rmse", "mae", "total_error"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The tables of a report: each task's metrics by split, population and variant.
 
-Next: ``plots.py``.
+Next: ``amounts.py``.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def head_report(
     test = said["test"]
     users = np.asarray(dataset.examples("test").user[test.rows])
     tables, rates = {}, {}
-    for name, inside in _populations(dataset, test.rows).items():
+    for name, inside in populations(dataset, test.rows).items():
         if inside.any():
             found = {source: p[inside] for source, p in test.chances.items()}
             tables[name] = _table(found, test.label[inside], thresholds, users[inside], draws)
@@ -158,7 +158,7 @@ def _logit(probability: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
-def _populations(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+def populations(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Which of the test's `rows` (n,) belong to each population."""
     recency_days = raw_user_feature(dataset, "test", rows, "recency_days_purchase")
     return {EVERYONE: np.ones(len(rows), dtype=bool), ACTIVE: recency_days < ACTIVE_DAYS}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from training.evaluate import plots, steps_page
+from training.evaluate.amounts import AmountReport
 from training.evaluate.answers import ALL_ITEMS, MODEL
 from training.evaluate.compare import LOWER_IS_BETTER, Comparison, Difference
 from training.evaluate.measure import EVERYONE, HeadReport
@@ -26,7 +27,12 @@ from training.evaluate.words import (
 from training.pages import card, cards, document, header, listing, number, section, span
 
 RANKING_METRICS = ("recall@10", "ndcg@10", "hit@10", "mrr")
-HEADLINE = {"next_item": "ndcg@10", "retention": "auc", "next_actions": "log_loss"}
+HEADLINE = {
+    "next_item": "ndcg@10",
+    "retention": "auc",
+    "amounts": "gini",
+    "next_actions": "log_loss",
+}
 
 
 def page(report: Report) -> str:
@@ -36,6 +42,7 @@ def page(report: Report) -> str:
         _cards(report),
         *_ranking(report),
         *(part for name, found in report.heads.items() for part in _head(name, found)),
+        *(part for name, found in report.amounts.items() for part in _amount(name, found)),
         *_steps(report),
         _learning(report),
         section("How it was measured", listing(protocol(report))),
@@ -65,6 +72,8 @@ def _cards(report: Report) -> str:
         found_cards.append(_card("Next basket", HEADLINE["next_item"], report.ranking[ALL_ITEMS]))
     for name, head in report.heads.items():
         found_cards.append(_card(sentence(name), HEADLINE["retention"], head.tables[EVERYONE]))
+    for name, amount in report.amounts.items():
+        found_cards.append(_card(sentence(name), HEADLINE["amounts"], amount.tables[EVERYONE]))
     if report.steps:
         table = report.steps.tables[ALL_STEPS]
         found_cards.append(_card("Next five steps", HEADLINE["next_actions"], table))
@@ -106,6 +115,17 @@ def _head(name: str, found: HeadReport) -> Iterable[str]:
             body += '<div class="pair">'
             body += plots.reliability(found.bins, name) + plots.roc(found.curves, name)
             body += "</div>" + _gap(found.splits, metrics)
+        yield section(f"{sentence(name)}: {population}", body)
+
+
+def _amount(name: str, found: AmountReport) -> Iterable[str]:
+    """Tables of an amount, and what each tenth of the shoppers was expected to come to."""
+    for population, table in found.tables.items():
+        mean = number(found.means[population])
+        note = f"{table.num_examples:,} shoppers: {population}. They came to {mean} on average."
+        body = f'<p class="note">{note}</p>{_table(table, table.sources[MODEL])}'
+        if population == EVERYONE:
+            body += f'<div class="pair">{plots.amounts(found.expected, found.came, name)}</div>'
         yield section(f"{sentence(name)}: {population}", body)
 
 

@@ -92,6 +92,23 @@ def reliability(bins: Bins, name: str) -> str:
     return svg(draw, f"reliability-{name}", width=3.9, height=3.6)
 
 
+def amounts(expected: np.ndarray, came: np.ndarray, name: str) -> str:
+    """Expected and real means of tenths of the shoppers, on logarithmic axes."""
+    least = 0.5 * min((v for v in (*expected, *came) if v > 0), default=1.0)
+
+    def draw(axes: Axes) -> None:
+        ends = (least, 2.0 * max(*expected, *came, least))
+        axes.plot(ends, ends, color=FAINT, lw=1, ls="--")
+        axes.plot(
+            np.maximum(expected, least), np.maximum(came, least), color=MODEL_COLOUR, marker="o"
+        )
+        axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+        axes.set(xlabel="expected, mean of a tenth", ylabel="real", title="Expected and real")
+        axes.grid()
+
+    return svg(draw, f"amounts-{name}", width=3.9, height=3.6)
+
+
 def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], name: str) -> str:
     """True against false positive rate of model and floors."""
     sources = list(curves)

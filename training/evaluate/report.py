@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from training.datasets.batches import Dataset
+from training.evaluate.amounts import AmountReport, amount_reports
+from training.evaluate.amounts import to_dict as amounts_dict
 from training.evaluate.answers import ALL_ITEMS, Answers, Model, ask, fit_floors
 from training.evaluate.compare import Comparison, Draws
 from training.evaluate.measure import HeadReport, head_report, ranking_splits, ranking_tables
@@ -43,6 +45,7 @@ class Report:
     """By variant of the seen-item rule."""
     ranking_splits: dict[str, dict[str, dict[str, float]]]
     heads: dict[str, HeadReport]
+    amounts: dict[str, AmountReport]
     steps: StepsReport | None
     """None where next actions are not foreseen."""
     draws: Draws
@@ -117,6 +120,7 @@ def measure(
         ranking_splits=ranking_splits(answers) if "next_item" in tasks else {},
         heads=_heads(dataset, answers, model, draws),
         steps=steps_report(dataset, model.foresee, draws),
+        amounts=amount_reports(dataset, answers, draws),
         draws=draws,
     )
 
@@ -133,7 +137,9 @@ def _heads(
     return {
         head: head_report(dataset, answers, column, model.thresholds.get(head), draws)
         for column, head in enumerate(names)
-        if head in dataset.meta["heads"]["retention"] and known[column]
+        if head in dataset.meta["heads"]["retention"]
+        and known[column]
+        and head not in dataset.meta["amounts"]["retention"]
     }
 
 
@@ -168,6 +174,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             }
             for head, found in report.heads.items()
         },
+        "amounts": amounts_dict(report.amounts),
         "next_actions": steps_dict(report.steps),
     }
     plain: dict[str, Any] = _without_nan(found)

@@ -28,6 +28,13 @@ LABELS = {
     "leave_90d": "no purchase in 90 days",
     "leave_60d": "no purchase in 60 days",
     "leave_30d": "no purchase in 30 days",
+    "visit_30d": "a visit within 30 days",
+    "return_90d": "something sent back within 90 days",
+    "spend_90d": "spend within 90 days",
+    "gini": "Gini",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "total_error": "error of the sum",
     "purchase_30d": "a purchase within 30 days",
 }
 FEW_SHOPPERS = 500

@@ -29,7 +29,7 @@ class RankingFloor(Protocol):
 
 @runtime_checkable
 class ProbabilityFloor(Protocol):
-    """Answers the heads of the retention task."""
+    """Answers the heads of the retention task: chances, and expected amounts."""
 
     task: ClassVar[str] = "retention"
 

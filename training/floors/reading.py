@@ -27,6 +27,16 @@ class Behaviours:
     """Moments back, (k,): 1 for everything of the shopper's last moment, 2 for the one before."""
 
 
+def head_names(dataset: Dataset) -> list[str]:
+    """The heads of all tasks, in the order of the label columns."""
+    return [head for heads in dataset.meta["heads"].values() for head in heads]
+
+
+def amount_names(dataset: Dataset) -> set[str]:
+    """Those heads that are amounts of money."""
+    return {head for heads in dataset.meta["amounts"].values() for head in heads}
+
+
 def examples_of(dataset: Dataset, split: str, task: str) -> np.ndarray:
     """Numbers of the examples of `task`; next_item's only if they have a target left."""
     found = dataset.examples(split)

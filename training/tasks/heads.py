@@ -17,6 +17,7 @@ class Plain:
     """One logit for each head, whose sigmoid is the answer."""
 
     heads: tuple[str, ...]
+    amounts: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
 
     @property
@@ -46,17 +47,38 @@ def log_loss(logit_BH: Tensor, taught_BH: Tensor, weight_B: Tensor) -> Tensor:
     return loss_B.sum() / asked.sum()
 
 
+def amount_loss(log_B: Tensor, amount_B: Tensor, weight_B: Tensor) -> Tensor:
+    """Huber's distance of logs (1964), mean over the examples with an amount above 0.
+
+    Few spend a hundred times what others do: their error counts by its size, not by its square.
+    """
+    from torch.nn import functional as F
+
+    known_B = ~amount_B.isnan()
+    if not known_B.any():
+        return log_B.new_zeros(())
+    real_B = amount_B[known_B].log()
+    loss_B = F.smooth_l1_loss(log_B[known_B], real_B, reduction="none")
+    return (loss_B * weight_B[known_B]).mean()
+
+
 def head_metrics(
-    heads: Sequence[str], scores: np.ndarray, labels: np.ndarray | Sequence[np.ndarray]
+    heads: Sequence[str],
+    scores: np.ndarray,
+    labels: np.ndarray | Sequence[np.ndarray],
+    amounts: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Quality of probabilities `scores` ``(n, heads)`` for `labels` of 0 and 1, by head."""
+    """Quality of `scores` ``(n, heads)`` by head: of chances, and of what `amounts` names."""
     import numpy as np
 
+    from training.metrics.amount import amount_metrics
     from training.metrics.probability import probability_metrics
 
     truth = np.asarray(labels)
     return {
         f"{head}/{name}": value
         for column, head in enumerate(heads)
-        for name, value in probability_metrics(scores[:, column], truth[:, column]).items()
+        for name, value in (amount_metrics if head in amounts else probability_metrics)(
+            scores[:, column], truth[:, column]
+        ).items()
     }

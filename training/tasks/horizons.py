@@ -24,7 +24,7 @@ def ends(horizon: int) -> tuple[int, ...]:
     return tuple(horizon * (k + 1) // NUM_INTERVALS for k in range(NUM_INTERVALS))
 
 
-def survival_labels(wait: pl.Expr, seen: pl.Expr, horizon: int) -> list[pl.Expr]:
+def survival_labels(wait: pl.Series, seen: pl.Expr, horizon: int) -> list[pl.Expr]:
     """For each interval: 1.0 without a purchase up to its end, 0.0 with one, null while it is open.
 
     Parameters
@@ -37,7 +37,7 @@ def survival_labels(wait: pl.Expr, seen: pl.Expr, horizon: int) -> list[pl.Expr]
     import polars as pl
 
     return [
-        pl.when(seen >= end).then((wait.is_null() | (wait >= end)).cast(pl.Float64))
+        pl.when(seen >= end).then(pl.lit((wait.is_null() | (wait >= end)).cast(pl.Float64)))
         for end in ends(horizon)
     ]
 

@@ -45,6 +45,10 @@ class Task(Protocol):
         """Names of what the network learns for it; other than ``heads`` where those are made."""
 
     @property
+    def amounts(self) -> tuple[str, ...]:
+        """Those of ``heads`` that are amounts of money; a logit of that name is the log of one."""
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the label columns of a task that answers by more than yes and no; else empty."""
 

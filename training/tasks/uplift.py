@@ -63,6 +63,7 @@ class Uplift(Plain):
 
         from training.datasets.decided import SCHEMA
         from training.datasets.spine import first_known, known_before
+        from training.tasks.windows import happened
 
         start, end = calendar.window(split)
         known = known_before(events, end)
@@ -81,9 +82,9 @@ class Uplift(Plain):
         )
         labels = []
         for outcome, kinds in OUTCOMES.items():
-            happened = _happened(asked, known.filter(pl.col("kind").is_in(kinds)), window)
+            came = happened(asked, known.filter(pl.col("kind").is_in(kinds)), window)
             labels += [
-                pl.when(pl.col("action") == action).then(happened).alias(f"{outcome}@{action}")
+                pl.when(pl.col("action") == action).then(came).alias(f"{outcome}@{action}")
                 for action in ACTIONS
             ]
         chance = pl.col("propensity").clip(FLOOR, 1.0)
@@ -106,19 +107,3 @@ class Uplift(Plain):
     ) -> dict[str, float]:
         """Quality of probabilities `scores` ``(n, heads)`` for `labels` of 0, 1 and NaN."""
         return head_metrics(self.heads, scores, labels)
-
-
-def _happened(asked: pl.DataFrame, events: pl.DataFrame, window: int) -> pl.Series:
-    """1.0 where a row's shopper has an event in [asked_at, asked_at + window), else 0.0."""
-    import polars as pl
-
-    first = asked.join_asof(
-        events.select("user_id", happened_at="event_at").sort("happened_at"),
-        left_on="asked_at",
-        right_on="happened_at",
-        by="user_id",
-        strategy="forward",
-        check_sortedness=False,
-    )
-    inside = pl.col("happened_at") - pl.col("asked_at") < window
-    return first.select(inside.fill_null(False).cast(pl.Float64)).to_series()
