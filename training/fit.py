@@ -102,7 +102,8 @@ def _tasks(run: Run, settings: Settings) -> dict[str, Task]:
 def _settled(run: Run, settings: Settings, base: Base | None) -> Run:
     """`run` with its calendar, and with what it must share with the run it builds on."""
     if base is not None and run.warm_start:
-        shared = "tasks task_weights service item_service calendar model size text_encoder refit"
+        learnt = "tasks task_weights task_shares service item_service"
+        shared = f"{learnt} calendar model size text_encoder refit"
         same = {name: getattr(base.run, name) for name in shared.split()}
         return replace(run, warm_start=base.folder.name, **same)
     calendar = run.calendar

@@ -22,12 +22,14 @@ LONGEST, TEXT_WIDTH = 50, 128
 
 
 def shopper(size: str = "small") -> Run:
-    """The next basket and retention in one network, from text, behaviours and counts."""
+    """The next basket, retention and the next actions in one network."""
     _check(size)
     return Run(
         name="shopper",
+        tasks=("next_item", "retention", "next_actions"),
+        task_weights=(1.0, 1.0, 0.5),
         # Weekly snapshots of the same customers are much alike: a third of them an epoch will do.
-        task_shares=(1.0, 0.3),
+        task_shares=(1.0, 0.3, 0.3),
         model=MODELS[size],
         optim=OptimConfig(num_epochs=3),
         size=size,

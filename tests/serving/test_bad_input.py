@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from feature_repo.derive import USER_FEATURES
 from feature_repo.events import EVENT_SCHEMA, KINDS, REJECT_REASONS, check
 from feature_repo.settings import DAY
+from serving.catalogue import build
+from serving.predictor import best
+from tests.serving.conftest import item_frame
 from training.datasets.encode import encode_user
 
 VIEW = {"event_id": "n1", "kind": "view", "user_id": "bob", "item_id": "cup"}
@@ -292,6 +295,33 @@ def test_an_odd_row_gets_finite_scores(desk, predictor, odd, feature):
     assert np.isfinite(scores.items[exists]).all()
     assert all(0.0 <= probability <= 1.0 for probability in scores.probabilities.values())
     assert len(scores.history) == len(ODD[odd].get("at", [1, 2, 3]))
+
+
+def test_an_endless_history_is_answered_by_its_last_behaviours(desk, predictor):
+    now, catalogue = desk.clock.now(), desk.parts.shelf.current
+    row = desk.parts.read_user("ada", now)
+    for name, values in {"at": range(now - 20_000, now), "item": ["cup", "lamp"] * 10_000}.items():
+        row[f"history_{name}"] = list(values)
+    for name in ("kind", "quantity", "amount"):
+        row[f"history_{name}"] = [1] * 20_000
+    kept = predictor.spec.history_length
+    last = row | {name: row[name][-kept:] for name in row if name.startswith("history_")}
+    whole, short = (predictor.score(one, now, catalogue) for one in (row, last))
+    assert len(whole.history) == kept
+    np.testing.assert_array_equal(whole.items, short.items)
+
+
+def test_a_catalogue_of_one_item_recommends_it_and_a_history_of_others_changes_nothing(
+    desk, predictor
+):
+    frame = item_frame().filter(pl.col("item_id") == "vase")
+    catalogue = build(frame, predictor.spec, predictor, desk.clock.now())
+    row = desk.parts.read_user("ada", desk.clock.now())  # bought a cup and a plate, now gone
+    scores = predictor.score(row, desk.clock.now(), catalogue)
+    assert [catalogue.item_ids[place] for place in best(scores.items, 10)] == ["vase"]
+    assert np.isfinite(scores.items[1:]).all()
+    assert scores.history.tolist() == [0, 0, 0]
+    np.testing.assert_allclose(scores.ahead.kinds.sum(axis=1), 1.0, rtol=1e-6)
 
 
 def test_times_far_apart_give_finite_scores(desk, predictor):

@@ -24,7 +24,8 @@ from training.recipes import shopper
 from training.run import ModelConfig
 from training.tasks import TASKS
 
-RUN = replace(shopper("tiny"), model=ModelConfig(width=16, num_layers=2))
+TWO = {"tasks": ("next_item", "retention"), "task_weights": (1.0, 1.0), "task_shares": (1.0, 0.3)}
+RUN = replace(shopper("tiny"), model=ModelConfig(width=16, num_layers=2), **TWO)
 HEADS, LOGITS = TASKS["retention"].heads, TASKS["retention"].logits
 CALIBRATION = [(0.7 + 0.1 * place, 0.2 - 0.1 * place) for place in range(len(LOGITS))]
 

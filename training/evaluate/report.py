@@ -20,7 +20,7 @@ from training.evaluate.amounts import to_dict as amounts_dict
 from training.evaluate.answers import ALL_ITEMS, Answers, Model, ask, fit_floors
 from training.evaluate.compare import Comparison, Draws
 from training.evaluate.measure import HeadReport, head_report, ranking_splits, ranking_tables
-from training.evaluate.steps import StepsReport, steps_report
+from training.evaluate.steps import TASK, StepsReport, steps_report
 from training.evaluate.steps import to_dict as steps_dict
 from training.track import progress_bar
 
@@ -119,7 +119,7 @@ def measure(
         ranking=ranking,
         ranking_splits=ranking_splits(answers) if "next_item" in tasks else {},
         heads=_heads(dataset, answers, model, draws),
-        steps=steps_report(dataset, model.foresee, draws),
+        steps=steps_report(dataset, model.foresee, draws) if TASK in tasks else None,
         amounts=amount_reports(dataset, answers, draws),
         draws=draws,
     )
