@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from tests.training.test_step_floors import CART, LEAVE, PURCHASE, VIEW, write
 from training.ahead import described, foresee
+from training.calibrate import calibrate
 from training.evaluate.compare import Draws
 from training.evaluate.measure import EVERYONE
 from training.evaluate.page import page
 from training.evaluate.report import measure, to_dict
 from training.evaluate.steps import ALL_STEPS, steps_report
-from training.export import calibrate
 from training.loop import train
 from training.metrics.steps import OUTCOMES
 from training.network import load_state, prepare
