@@ -181,6 +181,43 @@ def next_actions(
     write(output or Path(f"{table.stem}-next_actions.html"), page)
 
 
+@app.command()
+def retention(
+    table: File,
+    user: Annotated[str, typer.Option(help="column of who ordered")] = "user",
+    time: Annotated[str, typer.Option(help="column of when: ISO 8601 or seconds")] = "time",
+    amount: Annotated[str | None, typer.Option(help="column of the order's value")] = None,
+    horizon_days: Annotated[int, typer.Option(min=3, help="how far ahead it is asked")] = 90,
+    seeds: Annotated[int, typer.Option(min=1, help="trainings, each from its own seed")] = 1,
+    size: Annotated[str, typer.Option(help="tiny, small or base")] = "tiny",
+    epochs: Annotated[int, typer.Option(min=1, help="passes over the training examples")] = 3,
+    output: Output = None,
+) -> None:
+    """Say how well those who leave can be told, and what is spent: the model beside floors."""
+    from training.benchmarks import order_table, retention_page
+    from training.benchmarks import retention as asking
+    from training.benchmarks.page import show, tell, write
+    from training.evaluate.measure import ACTIVE, EVERYONE
+
+    with plainly():
+        question = order_table.Question(
+            user=user,
+            time=time,
+            amount=amount,
+            horizon_days=horizon_days,
+            num_seeds=seeds,
+            size=size,
+            num_epochs=epochs,
+        )
+        read = order_table.read(table, question)
+        with _steps(seeds + 1) as step:
+            found = asking.retention(read, question, step)
+    for population in (EVERYONE, ACTIVE):
+        show(population, *retention_page.metric_rows(found, population))
+    tell(retention_page.words(found))
+    write(output or Path(f"{table.stem}-retention.html"), retention_page.page(found))
+
+
 @contextmanager
 def _steps(num: int) -> Iterator[Callable[[str], None]]:
     """A bar of `num` steps, and what to call before each."""

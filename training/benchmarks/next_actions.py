@@ -8,33 +8,26 @@ Next: ``next_actions_page.py``.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import load_file
 
-from feature_repo import publish
-from feature_repo.ingest import ingest
-from feature_repo.merging import merge
 from feature_repo.scratch import scratch
 from feature_repo.settings import Settings
-from feature_repo.warehouse import Warehouse
 from training.ahead import foresee
+from training.benchmarks.shop import fill, trained, without_text
 from training.benchmarks.step_table import Question, Table
 from training.datasets.batches import Dataset
-from training.datasets.rows import Reads, build
+from training.datasets.rows import build
 from training.evaluate.answers import MODEL
 from training.evaluate.compare import Draws
 from training.evaluate.steps import TASK, StepsReport, steps_report
-from training.loop import train
-from training.network import Network, load_state, prepare
 from training.recipes import RECIPES
-from training.run import Calendar, Run
+from training.run import Calendar
 from training.tasks import TASKS
-from training.track import PlainRuntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +69,13 @@ def next_actions(
     run = replace(run, optim=replace(run.optim, num_epochs=question.num_epochs))
     tell("features of every moment")
     with scratch(Settings()) as shop:
-        _fill(shop, table, last + 1)
-        dataset = Dataset(build(run, calendar, {TASK: TASKS[TASK]}, shop, _without_text(run)))
+        fill(shop, table.events, table.items, last + 1)
+        dataset = Dataset(build(run, calendar, {TASK: TASKS[TASK]}, shop, without_text(run)))
         reports = []
         for seed in range(question.num_seeds):
             tell(f"training, seed {seed}")
-            network = _trained(replace(run, seed=seed), dataset)
+            with tempfile.TemporaryDirectory(prefix="nudge_benchmark_") as folder:
+                network = trained(replace(run, seed=seed), dataset, Path(folder))
             report = steps_report(dataset, partial(foresee, network, dataset), Draws(200))
             if report is None:
                 raise ValueError(
@@ -90,31 +84,3 @@ def next_actions(
             reports.append(report)
     num_shoppers = table.events["user_id"].n_unique()
     return Found(table, len(table.events), num_shoppers, dataset.meta["counts"], reports)
-
-
-def _fill(shop: Settings, table: Table, now: int) -> None:
-    """Events, categories and feature rows of the table."""
-    warehouse = Warehouse(shop.warehouse)
-    ingest(warehouse, table.events, source="table", now=now)
-    if len(table.items):
-        merge(warehouse, "item_id", table.items, precedence=0)
-    publish.rollup(warehouse, shop)
-
-
-def _without_text(run: Run) -> Reads:
-    """The table tells no texts: no text encoder is loaded for them."""
-
-    def blank(texts: Sequence[str]) -> np.ndarray:
-        return np.zeros((len(texts), run.model.text_width), dtype=np.float32)
-
-    return Reads(text_encoder=lambda name, seed: ("none", blank))
-
-
-def _trained(run: Run, dataset: Dataset) -> Network:
-    """The network of the best epoch."""
-    with tempfile.TemporaryDirectory(prefix="nudge_benchmark_") as folder:
-        place = Path(folder)
-        train(run, dataset.folder, place, PlainRuntime(place / "checkpoint"))
-        network = prepare(run, dataset)
-        load_state(network, load_file(place / "checkpoint" / "best.safetensors"))
-    return network

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from feature_repo.events import EVENT_SCHEMA
+from training.benchmarks.table import read_times
 from training.metrics.steps import KINDS
 from training.own_table import check_columns, check_full, open_table
 
@@ -69,7 +70,7 @@ def read(path: Path, question: Question) -> Table:
             "event_id": [f"row-{number}" for number in range(len(frame))],
             "kind": kinds,
             "user_id": frame[q.user].cast(pl.String),
-            "event_at": _times(frame[q.time]),
+            "event_at": read_times(frame[q.time]),
             "item_id": [NOTHING] * len(frame) if item is None else item.fill_null(NOTHING),
             "quantity": [1] * len(frame),
         }
@@ -116,28 +117,6 @@ def _kinds(words: pl.Series, q: Question) -> pl.Series:
     return told.set(told == "", None)
 
 
-def _times(column: pl.Series) -> pl.Series:
-    """Microseconds since 1970 (UTC), of times, dates, ISO 8601 text or seconds since 1970."""
-    kind = column.dtype
-    if kind.is_numeric():
-        return (column.cast(pl.Float64) * 1e6).round().cast(pl.Int64)
-    if kind == pl.String:
-        text = pl.DataFrame({"time": column.str.replace(" ", "T")})
-        try:
-            column = text.select(pl.col("time").str.to_datetime(time_unit="us")).to_series()
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(
-                f"column {column.name!r} holds {column[0]!r}, which is no time; give ISO 8601 or "
-                "seconds since 1970"
-            ) from error
-    if not column.dtype.is_temporal():
-        raise ValueError(
-            f"column {column.name!r} holds {kind} and must hold times; give ISO 8601 or seconds "
-            "since 1970"
-        )
-    return column.cast(pl.Datetime("us")).cast(pl.Int64)
-
-
 def _items(frame: pl.DataFrame, q: Question) -> pl.DataFrame:
     """The category of each item, the last one told."""
     schema = {"item_id": pl.String, "category": pl.String, "known_at": pl.Int64}
@@ -147,7 +126,7 @@ def _items(frame: pl.DataFrame, q: Question) -> pl.DataFrame:
         {
             "item_id": frame[q.item or q.category].cast(pl.String),
             "category": frame[q.category].cast(pl.String),
-            "known_at": _times(frame[q.time]),
+            "known_at": read_times(frame[q.time]),
         }
     )
     return told.drop_nulls().sort("known_at").unique("item_id", keep="last", maintain_order=True)

@@ -173,3 +173,31 @@ def _told(column: pl.Series, outcome: pl.Series) -> bool:
     if not 0 < there.mean() < USUAL or not 0 < happened.mean() < USUAL:
         return False
     return bool(happened[there].mean() >= TOLD or there[happened].mean() >= TOLD)
+
+
+def read_times(column: pl.Series) -> pl.Series:
+    """Microseconds since 1970 (UTC), of times, dates, ISO 8601 text or seconds since 1970.
+
+    Raises
+    ------
+    ValueError
+        When it holds none of these.
+    """
+    kind = column.dtype
+    if kind.is_numeric():
+        return (column.cast(pl.Float64) * 1e6).round().cast(pl.Int64)
+    if kind == pl.String:
+        text = pl.DataFrame({"time": column.str.replace(" ", "T")})
+        try:
+            column = text.select(pl.col("time").str.to_datetime(time_unit="us")).to_series()
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"column {column.name!r} holds {column[0]!r}, which is no time; give ISO 8601 or "
+                "seconds since 1970"
+            ) from error
+    if not column.dtype.is_temporal():
+        raise ValueError(
+            f"column {column.name!r} holds {kind} and must hold times; give ISO 8601 or seconds "
+            "since 1970"
+        )
+    return column.cast(pl.Datetime("us")).cast(pl.Int64)

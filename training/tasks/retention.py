@@ -154,9 +154,10 @@ def _beside(
     from training.tasks.windows import happened, spent
 
     kind, soon = pl.col("kind"), ends(horizon)[0]
+    priced = (kind == "purchase") & pl.col("price_micros").is_not_null()
 
-    def told(values: pl.Series, window: int, kinds: Sequence[str]) -> pl.Expr:
-        since = known.filter(kind.is_in(kinds))["event_at"].min()
+    def told(values: pl.Series, window: int, first: pl.Expr) -> pl.Expr:
+        since = known.filter(first)["event_at"].min()
         recorded = pl.lit(since, pl.Int64) <= pl.col("asked_at")
         return pl.when((seen >= window) & recorded).then(pl.lit(values)).alias(values.name)
 
@@ -164,7 +165,7 @@ def _beside(
     returns = happened(asked, known.filter(kind == "return"), horizon)
     spends = spent(asked, known.filter(kind == "purchase"), horizon)
     return [
-        told(visits.alias("visit_30d"), soon, LOOKS),
-        told(returns.alias("return_90d"), horizon, ["return"]),
-        told(spends.alias("spend_90d"), horizon, ["purchase"]),
+        told(visits.alias("visit_30d"), soon, kind.is_in(LOOKS)),
+        told(returns.alias("return_90d"), horizon, kind == "return"),
+        told(spends.alias("spend_90d"), horizon, priced),
     ]

@@ -1,0 +1,122 @@
+"""A table of orders through the protocol of retention: snapshots, training, floors, calibration.
+
+What is trained, asked and measured is what ``python -m training fit`` and ``evaluate`` would, for
+the task ``retention`` alone. Next: ``retention_page.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from feature_repo.scratch import scratch
+from feature_repo.settings import Settings
+from training.ahead import foresee
+from training.benchmarks.order_table import Question, Table
+from training.benchmarks.shop import fill, trained, without_text
+from training.calibrate import calibrate, predict
+from training.datasets.batches import Dataset
+from training.datasets.rows import build
+from training.evaluate.answers import MODEL
+from training.evaluate.compare import Comparison, Draws
+from training.evaluate.report import Report, measure
+from training.metrics.steps import Foreseen
+from training.network import Network
+from training.recipes import RECIPES
+from training.run import Calendar, Run
+from training.tasks import TASKS
+
+TASK = "retention"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that is told of a table."""
+
+    table: Table
+    reports: list[Report]
+    """One for each seed; the floors are the same in all."""
+
+    def spread(self, head: str, population: str, metric: str) -> tuple[float, float]:
+        """Mean and standard deviation over seeds of the model's `metric`."""
+        tables = [comparison(one, head, population) for one in self.reports]
+        values = [one.sources[MODEL][metric].value for one in tables]
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def comparison(report: Report, head: str, population: str) -> Comparison:
+    """The table of `head`, a chance or an amount, on `population`."""
+    found = report.amounts.get(head) or report.heads[head]
+    return found.tables[population]
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A calibrated network, as the evaluation asks it."""
+
+    network: Network
+    dataset: Dataset
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def answers(
+        self, split: str, rows: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """See :class:`training.evaluate.answers.Model`."""
+        for asked, output in predict(self.network, self.dataset, split):
+            kept = np.isin(asked, rows)
+            chances = self.network.probabilities(output.logit_BH[kept]).numpy()
+            yield asked[kept], output.score_BI[kept].numpy(), chances
+
+    def foresee(self, split: str, rows: np.ndarray) -> Foreseen:
+        """See :class:`training.evaluate.answers.Model`; the run has no such task."""
+        return foresee(self.network, self.dataset, split, rows)
+
+
+def retention(
+    table: Table, question: Question, tell: Callable[[str], None] = lambda _: None
+) -> Found:
+    """Ask the table; `tell` hears of each step before it begins.
+
+    Raises
+    ------
+    ValueError
+        When the orders span too little time for training, validation and test.
+    """
+    first, last = (table.events["event_at"].min(), table.events["event_at"].max())
+    assert isinstance(first, int), "a table has rows"
+    assert isinstance(last, int), "a table has rows"
+    calendar = Calendar.from_span(first, last, question.horizon_days)
+    run = replace(
+        RECIPES["shopper"](question.size), name=TASK, tasks=(TASK,), task_weights=(1.0,),
+        task_shares=(0.3,), calendar=calendar, horizon_days=question.horizon_days,
+    )  # fmt: skip
+    run = replace(run, optim=replace(run.optim, num_epochs=question.num_epochs))
+    tell("features of every snapshot")
+    with scratch(Settings()) as shop:
+        fill(shop, table.events, None, last + 1)
+        dataset = Dataset(build(run, calendar, {TASK: TASKS[TASK]}, shop, without_text(run)))
+        reports = []
+        for seed in range(question.num_seeds):
+            tell(f"training, seed {seed}")
+            reports.append(_measured(replace(run, seed=seed), dataset))
+    return Found(table, reports)
+
+
+def _measured(run: Run, dataset: Dataset) -> Report:
+    """One training, calibrated, beside the floors."""
+    with tempfile.TemporaryDirectory(prefix="nudge_benchmark_") as folder:
+        network = trained(run, dataset, Path(folder))
+        lines = (Path(folder) / "history.jsonl").read_text().splitlines()
+    thresholds, _ = calibrate(network, dataset)
+    return measure(
+        dataset,
+        _Model(network.eval(), dataset, thresholds),
+        Draws(200),
+        run=json.loads(run.to_json()),
+        history=[json.loads(line) for line in lines],
+    )

@@ -1,0 +1,65 @@
+"""The report on who stays, by a table of orders: rows for a terminal, words, and the page.
+
+Next: ``commands.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from training.benchmarks.page import cell
+from training.benchmarks.retention import Found, comparison
+from training.evaluate.answers import MODEL
+from training.evaluate.measure import ACTIVE, EVERYONE
+from training.evaluate.page import page as whole_page
+from training.evaluate.words import label, limits, verdict
+
+METRICS = {"chances": ("auc", "log_loss", "ece"), "amounts": ("gini", "deviance")}
+
+
+def metric_rows(found: Found, population: str) -> tuple[list[str], list[list[str]]]:
+    """Heads by metric, the model (mean and deviation over seeds) beside each floor."""
+    report = found.reports[0]
+    heads = [(head, METRICS["chances"]) for head in report.heads]
+    heads += [(head, METRICS["amounts"]) for head in report.amounts]
+    told = [(head, m) for head, m in heads if population in _populations(found, head)]
+    sources = sorted(
+        {source for head, _ in told for source in comparison(report, head, population).sources},
+        key=lambda source: (source != MODEL, source),
+    )
+    rows = []
+    for head, metrics in told:
+        numbers = comparison(report, head, population).sources
+        for metric in metrics:
+            mean, deviation = found.spread(head, population, metric)
+            model = f"{mean:.3f} ± {deviation:.3f}" if len(found.reports) > 1 else f"{mean:.3f}"
+            cells = [
+                cell(numbers[s][metric].value, numbers[s][metric].low, numbers[s][metric].high)
+                if s in numbers
+                else ""
+                for s in sources[1:]
+            ]
+            rows.append([f"{label(head)}, {label(metric)}", model, *cells])
+    return ["", *(label(source) for source in sources)], rows
+
+
+def words(found: Found) -> Iterator[str]:
+    """What it shows, a sentence each."""
+    report = found.reports[0]
+    yield from found.table.notes
+    for population in (EVERYONE, ACTIVE):
+        if population in _populations(found, "leave_90d"):
+            difference = comparison(report, "leave_90d", population).differences["auc"]
+            yield f"AUC of leaving, {population}: {verdict('auc', difference)}"
+    yield from limits(report)
+
+
+def page(found: Found) -> str:
+    """The page of the first seed, as ``python -m training evaluate`` writes it."""
+    return whole_page(found.reports[0])
+
+
+def _populations(found: Found, head: str) -> set[str]:
+    report = found.reports[0]
+    known = report.amounts.get(head) or report.heads.get(head)
+    return set() if known is None else set(known.tables)
