@@ -20,6 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from training.benchmarks.plots import ladder
+
 RESULTS = Path(__file__).parents[2] / "docs" / "quality"
 PAGE = RESULTS.parent / "quality.md"
 DATA = Path(os.environ.get("NUDGE_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -170,6 +174,18 @@ def page(figures: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([INTRO, _summary(figures), *parts])
 
 
+def draw(name: str, figures: Mapping[str, Any]) -> None:
+    """NDCG of each source, one below the other; models in colour."""
+    rows = figures["tables"]["Accuracy"]["rows"]
+    picture = ladder(
+        [row[0] for row in rows],
+        [np.array([float(row[1].split()[0])]) for row in rows],
+        [row[-1] != "–" for row in rows],
+        f"{figures['title']}: NDCG@10",
+    )
+    (RESULTS.parent / "pictures" / f"quality-{name}.svg").write_text(picture)
+
+
 def value(goal: Goal, figures: Mapping[str, Any]) -> float:
     """What a goal's cell holds: the mean, where it holds a spread too."""
     table = figures["tables"][goal.table]
@@ -195,7 +211,8 @@ def _section(section: Section, figures: Mapping[str, Any]) -> str:
     about = f"{', '.join(figures['facts'])}; {figures['seconds'] / 60:.0f} minutes on one core."
     command = f"```bash\npython -m training benchmark {files}\n```"
     tables = [_table(name, told) for name, told in figures["tables"].items()]
-    parts = [f"## {section.title}", section.line, command, about, *tables, section.reading]
+    picture = f"![{section.title}: NDCG@10 by source](pictures/quality-{section.name}.svg)"
+    parts = [f"## {section.title}", section.line, command, about, picture, *tables, section.reading]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -211,4 +228,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
         measure(sys.argv[2:])
     else:
-        PAGE.write_text(page(found()))
+        everything = found()
+        for one, own in everything.items():
+            draw(one, own)
+        PAGE.write_text(page(everything))

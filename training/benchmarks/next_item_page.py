@@ -12,7 +12,7 @@ import numpy as np
 from training.benchmarks import plots
 from training.benchmarks.answers import Answer, Question
 from training.benchmarks.next_item import HELD_OUT, Cold, NextItem
-from training.benchmarks.page import note, pair, report
+from training.benchmarks.page import note, report
 from training.benchmarks.ranked import (
     PLACES,
     by_length,
@@ -206,4 +206,4 @@ def _groups(title: str, by: Callable, found: NextItem) -> str:
     shown = [place for place, a in enumerate(found.answers) if a.cpu_s or a.name == "co_occurrence"]
     lines = {found.answers[place].name: [float(row[place + 2]) for row in rows] for place in shown}
     picture = plots.groups([row[0] for row in rows], lines, title)
-    return section(title, pair(table(heads, rows), picture))
+    return section(title, table(heads, rows) + picture)

@@ -133,6 +133,6 @@ def groups(names: Sequence[str], lines: Mapping[str, Sequence[float]], title: st
         axes.set_title(title)
         axes.grid(axis="y")
         axes.set_axisbelow(True)
-        axes.legend(fontsize=7)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
 
     return svg(draw, f"groups-{title}", width=6.4)
