@@ -51,12 +51,12 @@ def text_lora(size: str = "small") -> Run:
     )
 
 
-def sequences(size: str = "base", *, has_content: bool) -> Run:
+def sequences(size: str = "base", *, has_text: bool) -> Run:
     """The next item of sequences that know an order alone: ``benchmark next_item`` trains it.
 
     Every behaviour is an order of its own, and items of few buyers each need much dropout. Where
-    ids alone tell items apart, they begin apart. The last epoch is kept: rankings go on getting
-    better after the loss on validation has begun to rise.
+    no text tells items apart, their ids do from the beginning. The last epoch is kept: rankings
+    go on getting better after the loss on validation has begun to rise.
     """
     _check(size)
     width, layers, epochs = {"tiny": (32, 1, 4), "small": (64, 2, 12), "base": (128, 2, 12)}[size]
@@ -76,7 +76,7 @@ def sequences(size: str = "base", *, has_content: bool) -> Run:
             every_position=True,
             bars_seen=True,
             tied_start=True,
-            delta_scale=0.0 if has_content else 0.02,
+            delta_scale=0.0 if has_text else 0.02,
         ),
         optim=OptimConfig(
             num_epochs=epochs, num_warmup_steps=200, max_positions=768, validates=False

@@ -245,6 +245,6 @@ def test_what_cannot_be_asked_is_refused_in_words(tmp_path, options, message):
 def test_a_run_has_the_seed_and_the_epochs_that_are_asked_for():
     from training.benchmarks.answers import run_of
 
-    made = run_of("ids", Question(num_epochs=3), 7)
+    made = run_of(Question(num_epochs=3), 7, has_text=False)
     assert (made.seed, made.optim.num_epochs) == (7, 3)
     assert replace(made, seed=0).model.delta_scale > 0

@@ -40,7 +40,7 @@ def things(width: int = 8) -> Things:
 
 
 def run(**model):
-    made = recipe("tiny", has_content=True)
+    made = recipe("tiny", has_text=True)
     shape = {"width": 16, "text_width": 8, "dropout": 0.0, "attention_dropout": 0.0}
     shape |= {"bars_seen": False}
     return replace(made, model=replace(made.model, **(shape | model)))

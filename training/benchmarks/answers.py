@@ -148,7 +148,8 @@ def by_model(
     alone, added, weights, costs, num = [], [], [], [], 0
     for seed in question.seeds:
         tell(f"{kind}, seed {seed}")
-        trained = train_model(run_of(kind, question, seed), dataset, folder / f"{kind}-{seed}")
+        run = run_of(question, seed, has_text=any(dataset.texts))
+        trained = train_model(run, dataset, folder / f"{kind}-{seed}")
         weight = _weight(trained, rule, question)
         alone.append(_rank(trained, rule, 0.0, "test", question))
         added.append(_rank(trained, rule, weight, "test", question))
@@ -160,9 +161,9 @@ def by_model(
     yield Answer(f"{kind} + {rule.name}", tuple(added), tuple(costs), num, note)
 
 
-def run_of(kind: str, question: Question, seed: int) -> Run:
-    """The recipe for `kind` with what `question` says."""
-    run = replace(recipe(question.size, has_content=kind == "content"), seed=seed)
+def run_of(question: Question, seed: int, *, has_text: bool) -> Run:
+    """The recipe with what `question` says."""
+    run = replace(recipe(question.size, has_text=has_text), seed=seed)
     if question.keeps_seen:
         run = replace(run, model=replace(run.model, bars_seen=False))
     if question.num_epochs is None:
