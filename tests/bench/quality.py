@@ -212,7 +212,8 @@ def _summary(figures: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _section(section: Section, figures: Mapping[str, Any]) -> str:
     files = section.command.replace(" --", " \\\n    --")
-    about = f"{', '.join(figures['facts'])}; {figures['seconds'] / 60:.0f} minutes by the clock on one core, beside other work."
+    minutes = f"{figures['seconds'] / 60:.0f} minutes by the clock on one core, beside other work"
+    about = f"{', '.join(figures['facts'])}; {minutes}."
     command = f"```bash\npython -m training benchmark {files}\n```"
     tables = [_table(name, told) for name, told in figures["tables"].items()]
     picture = f"![{section.title}: NDCG@10 by source](pictures/quality-{section.name}.svg)"
