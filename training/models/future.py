@@ -40,7 +40,7 @@ class FutureDecoder(nn.Module):
         self.step = nn.Parameter(torch.zeros(num_steps, HIDDEN))
         self.before = nn.Parameter(torch.randn(num_outcomes, HIDDEN) * 0.1)
         self.outcome = nn.Linear(HIDDEN, num_outcomes)
-        self.days = nn.Linear(HIDDEN, 1)
+        self.days = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, num_steps))
         self.category = nn.Linear(HIDDEN, num_categories)
         self.taste = nn.Linear(width, num_categories)
 
@@ -49,7 +49,7 @@ class FutureDecoder(nn.Module):
         hidden_BUH = self.shopper(features_BX).unsqueeze(1) + self.step
         after_BUJH = F.gelu(hidden_BUH.unsqueeze(2) + self.before)
         hidden_BUH = F.gelu(hidden_BUH)
-        log_gap_BU = F.softplus(self.days(hidden_BUH).squeeze(2)).clamp(max=MAX_LOG_DAYS)
+        log_gap_BU = F.softplus(self.days(features_BX)).clamp(max=MAX_LOG_DAYS)
         return Future(
             log_step_BUJO=self.outcome(after_BUJH).log_softmax(dim=3),
             days_BU=log_gap_BU.expm1().cumsum(dim=1),
