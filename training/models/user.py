@@ -10,6 +10,7 @@ then ``../network.py``.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.models.config import ModelConfig
+from training.models.decoder import Decoder
 from training.models.dropout import Dropout
 from training.models.future import Future
+from training.models.layers import Layer, Layers
 from training.models.sequence import Encoded, History, SequenceEncoder, signed_log
 
 
@@ -67,10 +70,8 @@ class UserEncoder(nn.Module):
         self.sequence = SequenceEncoder(
             width=width,
             num_kinds=num_kinds,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
             dropout=config.dropout,
-            attention_dropout=config.attention_dropout,
+            make_layers=partial(_layers, config),
         )
         self.readout = nn.Sequential(
             nn.Linear(width + 1 + num_scalars, 2 * width),
@@ -142,3 +143,11 @@ def _tastes(history: History, encoded: Encoded, vector_BW: Tensor) -> Tensor:
     """``user . item`` (P,) at the first behaviour with each item of a history; 0 elsewhere."""
     is_first_P = (encoded.repeats_P == 0) & (history.kind_P > 0)
     return (history.vector_PW * history.blocks.spread(vector_BW)).sum(dim=1) * is_first_P
+
+
+def _layers(config: ModelConfig) -> nn.Module:
+    """Our own layers, or those of a causal decoder."""
+    if config.decoder is not None:
+        return Decoder(config.decoder, config.width, config.max_history)
+    shape = (config.width, config.num_heads, config.dropout, config.attention_dropout)
+    return Layers(Layer(*shape) for _ in range(config.num_layers))
