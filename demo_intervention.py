@@ -2,9 +2,9 @@
 
 Simulated people meet the real endpoint: each morning it decides, each evening it is told what they
 did. A first policy acts, partly by chance; a second one is learnt from what came of it, judged by
-the log, tried in an experiment, and promoted if it wins. All of it by the commands of docs/, each
-shown before it runs; the shop knows the truth about its people, so the page at the end says what
-was possible.
+the log, tried in an experiment, and promoted if the log speaks for it. All of it by the commands of
+docs/, each shown before it runs; the shop knows the truth about its people, so the page at the end
+says what was possible.
 
     python demo_intervention.py            in an empty NUDGE_HOME
     python demo_intervention.py --tiny     a few shoppers and days
@@ -19,15 +19,23 @@ import webbrowser
 from dataclasses import dataclass
 
 from demo import SERVING, STORE, TRAINING
-from demo_learn import WINDOW_DAYS, Judged, judge, keep, learn, past, promote
 from demo_page import Chapter, Told, write
-from demo_shop import RESERVED, Shop
+from demo_shop import Shop
 from demo_stage import HOME, Service, Story, console, run
+from demo_twins import COSTS, MARGIN
+from feature_repo.experiments import Kept
+from feature_repo.exposures import Experiments
 from feature_repo.settings import Settings, SystemClock, microseconds
+from feature_repo.warehouse import Warehouse
 from feature_repo.world import World
+from serving.settings import Promotion
 
-SEED, START, ITEMS = 7, "2025-01-01T00:00:00", 120
-EXPERIMENT = "challenger"
+START, ITEMS = "2025-01-01T00:00:00", 120
+POLICY = "uplift_budget"
+TERMS = ("--window-days", "5", "--margin", f"{MARGIN:g}")
+"""How a policy is learnt and tried: what counts after a decision."""
+REFUSED = 2
+"""How a command ends that says no."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,8 @@ class Plan:
     """Days of its experiment."""
     after: int
     """Days under whichever won."""
-    exploring: float
-    """Budget of a day of the collection."""
     budget: float
-    """And of a day after it."""
+    """Of a day: enough for a coupon for half of those who are asked about."""
     epochs: int
 
     @property
@@ -54,30 +60,19 @@ class Plan:
         return self.collect + self.trial + self.after
 
 
-LONG = Plan(
-    shoppers=3_000,
-    past_days=320,
-    collect=16,
-    trial=9,
-    after=5,
-    exploring=700.0,
-    budget=150.0,
-    epochs=2,
-)
-TINY = Plan(
-    shoppers=300, past_days=300, collect=8, trial=2, after=1, exploring=100.0, budget=30.0, epochs=1
-)
+LONG = Plan(shoppers=3_000, past_days=320, collect=18, trial=6, after=6, budget=24.0, epochs=2)
+TINY = Plan(shoppers=300, past_days=300, collect=8, trial=2, after=1, budget=2.5, epochs=1)
 
 
-def load(story: Story, plan: Plan) -> Shop:
+def load(story: Story, plan: Plan, seed: int) -> Shop:
     """The shop's past, in the warehouse and in the lives of its people."""
     shape = ("--shoppers", str(plan.shoppers), "--items", str(ITEMS), "--days", str(plan.past_days))
     with story.step("The past of a simulated shop enters the warehouse") as results:
-        run(*STORE, "simulate", *shape, "--seed", str(SEED), "--start", START)
-        world = World(SEED, plan.shoppers, ITEMS, microseconds(START))
+        run(*STORE, "simulate", *shape, "--seed", str(seed), "--start", START)
+        world = World(seed, plan.shoppers, ITEMS, microseconds(START))
         past = world.run(plan.past_days)
         SystemClock(HOME).move_to(world.now)
-        shop = Shop(world, past, plan.exploring)
+        shop = Shop(world, past, plan.budget)
         results.append(f"{past.height:,} events, {len(shop.customers):,} customers")
     with story.step("Features, and a model of the risk to leave") as results:
         run(*STORE, "rollup")
@@ -91,13 +86,13 @@ def load(story: Story, plan: Plan) -> Shop:
 
 def promote_first(story: Story, plan: Plan) -> None:
     """The first policy: a coupon above a risk, most decisions left to chance. No reminders."""
-    limits = ("--daily-budget", f"{plan.exploring:g}", "--cap-num", "1", "--cap-days", "6")
+    limits = ("--daily-budget", f"{plan.budget:g}", "--cap-num", "1", "--cap-days", "6")
     with story.step("A first policy: coupons above a risk, and much left to chance") as results:
         run(*SERVING, "promote", "shopper", "--policy", "epsilon=0.9", *limits)
-        costs = [word for a, cost in RESERVED.items() for word in ("--cost", f"{a}={cost:g}")]
+        costs = [word for a, cost in COSTS.items() for word in ("--cost", f"{a}={cost:g}")]
         run(*SERVING, "campaign", "set", "default", *costs, "--channel", "reminder=letters")
         run(*SERVING, "campaign", "cap", "letters", "--num", "0", "--days", "1")
-        results.append(f"budget {plan.exploring:g} a day, one action a shopper within six days")
+        results.append(f"budget {plan.budget:g} a day, one action a shopper within six days")
 
 
 def live(story: Story, title: str, shop: Shop, service: Service, days: int) -> Chapter:
@@ -121,63 +116,41 @@ def live(story: Story, title: str, shop: Shop, service: Service, days: int) -> C
     return Chapter(title, first, first + days)
 
 
-def second(story: Story, plan: Plan, settings: Settings) -> tuple[Judged, str]:
-    """A policy learnt from the log so far, and what the log says of it; its tag."""
-    with story.step("A second policy is learnt from the log, and judged by it") as results:
-        log = past(settings)
-        judged = judge(log, plan.budget)
-        results += show(judged)
-        tag = keep(learn(log), settings)
-        results.append(f"kept as {tag}")
-    return judged, tag
+def begin_trial(story: Story, settings: Settings) -> Kept | None:
+    """One turn of the loop: the experiment that it began, None where the log does not tell."""
+    with story.step("A turn: a second policy is learnt, judged by the log, and tried") as results:
+        run(*SERVING, "turn", "--policy", POLICY, *TERMS)
+        found = Experiments(Warehouse(settings.warehouse)).running()
+        results.append(f"experiment {found[0].experiment.name}" if found else "no experiment yet")
+    return found[0] if found else None
 
 
-def show(judged: Judged) -> list[str]:
-    """Print what the log says; the lines."""
-    lines = [
-        f"{judged.num_rows:,} decisions it did not learn from, worth {judged.effective:,.0f}",
-        f"it would have earned {judged.own.value:.3f} a decision, "
-        f"the served one {judged.served.value:.3f}",
-        f"lead {judged.lead.value:+.3f} ({judged.lead.low:+.3f} to {judged.lead.high:+.3f})",
-        *(f"refused: {reason}" for reason in judged.refusals),
-    ]
-    for line in lines:
-        console.print(f"  {line}", soft_wrap=True)
-    return lines
-
-
-def begin_trial(story: Story, plan: Plan, tag: str) -> None:
-    """Half of the shoppers to each policy, and the budget that is meant to last."""
-    with story.step("An experiment deals the shoppers to both policies") as results:
-        arms = ("--arm", "first:0.5", "--arm", f"second:0.5:{tag}")
-        more = ("--metric", "purchase", "--metric", "profit", "--window-days", str(WINDOW_DAYS))
-        run(*SERVING, "campaign", "set", "default", "--daily-budget", f"{plan.budget:g}")
-        run(*SERVING, "experiment", "start", EXPERIMENT, *arms, *more)
-        results.append(f"half of the shoppers each, budget {plan.budget:g} a day from now on")
-
-
-def end_trial(story: Story) -> str:
-    """What the experiment found."""
-    with story.step("What the experiment says") as results:
-        run(*SERVING, "experiment", "status", EXPERIMENT)
-        said = run(*SERVING, "experiment", "analyse", EXPERIMENT)
-        run(*SERVING, "experiment", "stop", EXPERIMENT, "--reason", "the trial is over")
-        results.append("see its page")
+def end_trial(story: Story, trial: Kept, settings: Settings) -> str:
+    """What the experiment found; the turn acts on it, or else the trial ends with its days."""
+    name = trial.experiment.name
+    with story.step("A turn, and what the experiment says") as results:
+        run(*SERVING, "turn", "--policy", POLICY, *TERMS)
+        said = run(*SERVING, "experiment", "analyse", name)
+        experiments = Experiments(Warehouse(settings.warehouse))
+        if experiments.get(name).stopped_at is None:
+            run(*SERVING, "experiment", "stop", name, "--reason", "its days are over")
+        results.append(str(experiments.get(name).stop_reason))
     return said
 
 
-def decide_on(story: Story, plan: Plan, settings: Settings) -> tuple[Judged, bool]:
-    """Learn once more from all that is known now; promote what the log does not speak against."""
-    with story.step(
-        "The policy is learnt again from all of it, and promoted if it passes"
-    ) as results:
-        log = past(settings)
-        judged = judge(log, plan.budget)
-        results += show(judged)
-        if judged.passes:
-            promote(keep(learn(log), settings), settings)
-        results.append("promoted" if judged.passes else "kept back: the first policy goes on")
-    return judged, judged.passes
+def decide_on(story: Story, settings: Settings) -> None:
+    """Learn once more from all that is known now, and promote it if it passes the gate."""
+    with story.step("The policy is learnt again, and promoted if the log speaks for it") as results:
+        run(*TRAINING, "policy", POLICY, *TERMS, ends=(0, 1))
+        run(*SERVING, "promote", POLICY, ends=(0, REFUSED))
+        goes_on = is_learnt(settings)
+        results.append("promoted" if goes_on else "kept back: the first policy goes on")
+
+
+def is_learnt(settings: Settings) -> bool:
+    """Whether a learnt policy was promoted."""
+    promoted = Promotion.read(settings.home)
+    return promoted is not None and promoted.judged is not None
 
 
 def main() -> None:
@@ -187,33 +160,30 @@ def main() -> None:
     )
     parser.add_argument("--tiny", action="store_true", help="a few shoppers and days")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
+    parser.add_argument("--seed", type=int, default=7, help="of the simulated people")
     asked = parser.parse_args()
     if (HOME / "warehouse.db").exists():
         raise SystemExit(f"{HOME} holds a shop already; give an empty NUDGE_HOME")
     plan, story, settings = TINY if asked.tiny else LONG, Story(), Settings()
-    shop = load(story, plan)
+    shop = load(story, plan, asked.seed)
     promote_first(story, plan)
-    chapters = []
+    said = ""
     with Service() as service:
-        chapters.append(live(story, "Collect", shop, service, plan.collect))
-        judged, tag = second(story, plan, settings)
-        begin_trial(story, plan, tag)
-        shop.budget = plan.budget
-        chapters.append(live(story, "Trial", shop, service, plan.trial))
-        said = end_trial(story)
-    judged_again, goes_on = decide_on(story, plan, settings)
-    shop.serves = "second" if goes_on else "first"
+        chapters = [live(story, "Collect", shop, service, plan.collect)]
+        trial = begin_trial(story, settings)
+        title = "Collect on" if trial is None else "Trial"
+        chapters.append(live(story, title, shop, service, plan.trial))
+        if trial is not None:
+            said = end_trial(story, trial, settings)
+    if not is_learnt(settings):
+        decide_on(story, settings)
+    shop.goes_on = is_learnt(settings)
     with Service() as service:
         chapters.append(live(story, "After", shop, service, plan.after))
-    told = Told(
-        shop=shop,
-        chapters=chapters,
-        verdict=said,
-        judged=(judged, judged_again),
-        goes_on=goes_on,
-        seed=SEED,
-    )
-    page = write(HOME / "intervention.html", told)
+    with story.step("Estimates beside what came") as results:
+        run(*SERVING, "promotions")
+        results.append("each promotion, as told or not")
+    page = write(HOME / "intervention.html", Told(shop, chapters, said, HOME))
     console.print()
     console.print(story.table())
     console.print(f"The page: {page}", soft_wrap=True)

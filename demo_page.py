@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from demo_learn import Judged
-from demo_shop import ACTIONS, Decided, Shop
+from demo_shop import Decided, Shop
 from demo_story import story, table
+from demo_twins import ACTIONS, COSTS, MARGIN
+from feature_repo.settings import iso
+from serving.settings import Promotion
 from training.drawing import FLOOR_COLOURS, INK, MODEL_COLOUR, SECOND_COLOUR, svg
-from training.pages import document, header, listing, section
+from training.pages import card, cards, document, header, listing, section
 
 KINDS = ("persuadable", "sure thing", "lost cause", "sleeping dog")
 
@@ -35,12 +38,9 @@ class Told:
     shop: Shop
     chapters: Sequence[Chapter]
     verdict: str
-    """What the command said."""
-    judged: tuple[Judged, Judged]
-    """What the log said of the second policy, before its trial and after."""
-    goes_on: bool
-    """Whether it was promoted."""
-    seed: int
+    """What `experiment analyse` said; empty where no experiment began."""
+    home: Path
+    """Where the shop keeps what it learnt and promoted."""
 
     def gained(self, name: str) -> np.ndarray:
         """Profit above leaving everybody alone, (days,), of the endpoint or of a twin."""
@@ -55,7 +55,7 @@ def write(path: Path, told: Told) -> Path:
         f"{num_days} simulated days",
         f"{len(told.shop.decided):,} decisions and {told.shop.num_events:,} events over HTTP",
         f"{len(told.shop.customers):,} customers",
-        f"seed {told.seed}",
+        f"seed {told.shop.world.seed}",
     ]
     parts = [
         header("Interventions: what they earned", facts),
@@ -71,7 +71,8 @@ def write(path: Path, told: Told) -> Path:
 
 
 def _cards(told: Told) -> str:
-    nudge, oracle = (float(told.gained(name).sum()) for name in ("Nudge", "oracle"))
+    names = ("Nudge", "oracle", "by chance")
+    nudge, oracle, chance = (float(told.gained(name).sum()) for name in names)
     last = told.chapters[-1]
     rows = [one for one in told.shop.decided if one.day >= last.first]
     share = _true(rows).sum() / max(sum(told.shop.twins["oracle"].gains[last.first :]), 1e-9)
@@ -79,31 +80,26 @@ def _cards(told: Told) -> str:
     spent = sum(books.spent) / sum(books.budgets)
     kept = all(s <= b + 1e-6 for s, b in zip(books.spent, books.budgets, strict=True))
     days = f"by true chances, days {last.first + 1} to {last.last}"
-    cards = (
-        ("Earned above doing nothing", f"{nudge:+,.0f}", f"the oracle {oracle:+,.0f}", nudge > 0),
-        ("Of the oracle's gain, at the end", f"{share:.0%}", days, share > 0),
+    earned = f"coupons by chance {chance:+,.0f}, the oracle {oracle:+,.0f}"
+    held = "on no day more than it" if kept else "too much"
+    return cards(
         (
-            "Of the budget spent",
-            f"{spent:.0%}",
-            "on no day more than it" if kept else "too much",
-            kept,
-        ),
+            card("Earned above doing nothing", f"{nudge:+,.0f}", earned, _mood(nudge > 0)),
+            card("Of the oracle's gain, at the end", f"{share:.0%}", days, _mood(share > 0)),
+            card("Of the budget spent", f"{spent:.0%}", held, _mood(kept)),
+        )
     )
-    return f'<div class="cards">{"".join(_card(*card) for card in cards)}</div>'
 
 
-def _card(title: str, big: str, small: str, good: bool) -> str:
-    kind = "better" if good else "worse"
-    return (
-        f'<div class="card {kind}"><h3>{escape(title)}</h3>'
-        f'<p class="big">{escape(big)}</p><p class="note">{escape(small)}</p></div>'
-    )
+def _mood(good: bool) -> str:
+    return "better" if good else "worse"
 
 
 def _profit(told: Told) -> str:
     def draw(axes: Axes) -> None:
         days = np.arange(len(told.shop.books.profit) + 1)
-        for name, colour in (("oracle", INK), ("Nudge", MODEL_COLOUR)):
+        colours = {"oracle": INK, "Nudge": MODEL_COLOUR, "by chance": FLOOR_COLOURS[1]}
+        for name, colour in colours.items():
             line = np.append(0.0, np.cumsum(told.gained(name)))
             axes.plot(days, line, color=colour, lw=2)
             axes.annotate(name, (days[-1], line[-1]), xytext=(6, 0), textcoords="offset points",
@@ -113,45 +109,45 @@ def _profit(told: Told) -> str:
         axes.set(xlabel="day", xlim=(0, days[-1] * 1.12))
 
     note = (
-        "The same people, with the same luck, live in three shops: one that the endpoint decides "
-        "about, one that leaves them alone (the line at 0), and one whose budgeted policy is told "
-        "each shopper's true reaction, which no shop can know. An order is worth 10, a coupon "
-        "takes 2.50 off, sending costs 0.10."
+        "The same people, with the same luck, live in four shops: one that the endpoint decides "
+        "about, one that leaves them alone (the line at 0), one that sends coupons by chance as "
+        "long as the day's budget lasts, and one whose budgeted policy is told each shopper's true "
+        f"reaction, which no shop can know. An order counts as {told.shop.books.value:.2f} "
+        f"({MARGIN:.0%} of what orders were worth before), a coupon takes a tenth off it, and "
+        f"sending one costs {COSTS['coupon']:.2f}."
     )
     cost = float(told.gained("Nudge")[: told.chapters[0].last].sum())
     note += (
-        f" Acting by chance, to learn from it, made {cost:+,.0f} by day {told.chapters[0].last}; "
-        "whom it drove away stays away."
+        f" Acting largely by chance, to learn from it, made {cost:+,.0f} by day "
+        f"{told.chapters[0].last}."
     )
     return f'<p class="note">{note}</p>' + svg(draw, "profit", 9.0, 3.4)
 
 
 def _policies(told: Told) -> str:
-    """True gain of a hundred decisions by policy and chapter, beside that of the oracle."""
-    rows = []
-    oracle = told.shop.twins["oracle"].gains
+    """True gain of a hundred decisions by policy and chapter, beside floor and oracle."""
+    rows, twins = [], told.shop.twins
     for chapter in told.chapters:
         inside = [one for one in told.shop.decided if chapter.first <= one.day < chapter.last]
-        best = 100 * sum(oracle[chapter.first : chapter.last]) / max(len(inside), 1)
+        beside = [
+            100 * sum(twins[name].gains[chapter.first : chapter.last]) / max(len(inside), 1)
+            for name in ("by chance", "oracle")
+        ]
         for policy in dict.fromkeys(one.policy for one in inside):
             own = [one for one in inside if one.policy == policy]
-            gain = 100 * _true(own).mean()
             shares = [
-                np.mean([one.action != ACTIONS[0] for one in own if one.kind == kind] or [0.0])
+                np.mean([one.action != ACTIONS[0] for one in own if one.kind == kind] or [False])
                 for kind in KINDS
             ]
-            cells = [f"{len(own):,}", f"{gain:+.1f}", f"{best:+.1f}", *(f"{s:.0%}" for s in shares)]
+            gains = (f"{gain:+.1f}" for gain in (100 * _true(own).mean(), *beside))
+            cells = [f"{len(own):,}", *gains, *(f"{s:.0%}" for s in shares)]
             rows.append((f"{chapter.title}: {policy}", cells))
-    heads = [
-        "decisions",
-        "true gain of 100",
-        "the oracle's",
-        *(k.replace(" ", "\n") + "s" for k in KINDS),
-    ]
+    heads = ["decisions", "gain of 100", "by chance", "oracle", *(f"{kind}s" for kind in KINDS)]
     note = (
-        "The true gain is what the chosen actions add to the week's profit on average, by the "
-        "chances that the simulated shop draws from. The oracle spends the whole day's budget; an "
-        "arm of an experiment shares it. Last, whom each acted on, by what they really are."
+        "The gain is what the chosen actions truly add to the week's profit on average, by the "
+        "chances that the simulated shop draws from. Chance and the oracle spend the whole day's "
+        "budget; an arm of an experiment shares it. Last, whom each acted on, by what they really "
+        "are."
     )
     return f'<p class="note">{note}</p>' + table(["", *heads], rows)
 
@@ -170,23 +166,50 @@ def _spend(told: Told) -> str:
 
 
 def _verdict(told: Told) -> str:
-    rows = []
-    for when, one in zip(("before its trial", "after it"), told.judged, strict=True):
-        cells = [f"{one.num_rows:,}", f"{one.effective:,.0f}"]
-        cells += [f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in (one.own, one.served)]
-        cells += [f"{one.lead.value:+.3f} ({one.lead.low:+.3f} to {one.lead.high:+.3f})"]
-        rows.append((when, [*cells, "refused" if one.refusals else "told"]))
-    heads = ["decisions", "worth", "second policy", "first policy", "lead", ""]
-    ended = "promoted" if told.goes_on else "kept back, and the first policy went on"
+    """What the log said when policies were learnt and promoted, and what the experiment found."""
+    rows = [
+        (
+            f"learnt {_day(made['lineage']['as_of'])}; the other: what was done",
+            _cells(made["metrics"]),
+        )
+        for made in sorted(_learnt(told.home), key=lambda one: one["lineage"]["as_of"])
+    ]
+    promoted = Promotion.read(told.home)
+    if promoted is not None and promoted.judged is not None:
+        name = f"promoted {promoted.promoted_at[:10]}; the other: the first policy"
+        rows.append((name, _cells(promoted.judged)))
+    heads = ["decisions", "worth", "it would earn", "the other", "lead", ""]
+    ended = "was promoted" if told.shop.goes_on else "was kept back, and the first policy went on"
     note = (
-        "Profit a decision, by the log of what was done (doubly robust, 95 % intervals), on "
-        f"shoppers that the judged policy did not learn from. The second policy was {ended}. "
-        "The experiment said:"
+        f"The second policy {ended}. Profit a decision by the log of what was done (doubly robust, "
+        "95 % intervals of shoppers), each decision judged by what did not learn from its shopper."
     )
+    if not told.verdict:
+        return f'<p class="note">{note} No experiment began.</p>' + table(["", *heads], rows)
     lines = [line.strip() for line in told.verdict.splitlines() if line.strip()]
-    first = next(n for n, line in enumerate(lines) if line.startswith("Exposed:"))
+    first = next((n for n, line in enumerate(lines) if line.startswith("Exposed:")), 0)
     lines = [line for line in lines[first:] if not line.startswith("page:")]
-    return table(["", *heads], rows) + f'<p class="note">{note}</p>' + listing(lines)
+    said = '<p class="note">The experiment said:</p>' + listing(lines)
+    return f'<p class="note">{note}</p>' + table(["", *heads], rows) + said
+
+
+def _learnt(home: Path) -> list[dict[str, Any]]:
+    """What `python -m training policy` and the turns wrote."""
+    return [json.loads(path.read_text()) for path in home.glob("policies/*/bundle.json")]
+
+
+def _day(at: int) -> str:
+    return iso(at)[:10]
+
+
+def _cells(judged: dict[str, Any]) -> list[str]:
+    spans = [
+        f"{judged[f'{name}_value']:+.3f}<small>{judged[f'{name}_low']:+.3f} to "
+        f"{judged[f'{name}_high']:+.3f}</small>"
+        for name in ("own", "served", "lead")
+    ]
+    refused = "it cannot tell" if judged["refusals"] else ""
+    return [f"{judged['num_rows']:,}", f"{judged['effective']:,.0f}", *spans, refused]
 
 
 def _chapters(axes: Axes, told: Told) -> None:

@@ -2,37 +2,40 @@
 
 Every morning a seventh of the customers is asked about by ``POST /decide``, what it says is done to
 them, and what they do that day comes back by ``POST /events``. Beside it the same people live in
-twins: one shop that leaves everybody alone, and one whose budgeted policy knows the true effects.
+other shops, for comparison. Next: ``demo_twins.py``.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import numpy as np
 import polars as pl
 
+from demo_twins import (
+    ACTIONS,
+    Books,
+    Twin,
+    best,
+    by_chance,
+    gains,
+    mean_profit,
+    oracle,
+    true_chances,
+)
 from feature_repo.settings import DAY, SECOND, SystemClock, iso
 from feature_repo.world import World
-from feature_repo.world.shoppers import EFFECT_DAYS
-from training.policies import Budgeted, Context
 
-VALUE, DISCOUNT = 10.0, 2.5
-"""What an order is worth, and what a coupon takes off it, in the shop's currency."""
-ACTIONS = ("nothing", "coupon")
-RESERVED = {"coupon": 2.5}
-"""What an action takes from the day's budget."""
-SENDING = 0.1
+CANDIDATE = "candidate"
+"""The arm of a turn's experiment that gets the new policy."""
 WEEK, CLIENTS, BATCH, GROUPS = 7, 6, 400, 8
 HOUR, ACTIVE_DAYS = 3_600 * SECOND, 120
 DECIDES_AT, ENDS_AT = 4 * HOUR, DAY - 60 * SECOND
-NAMED = [f"purchase_7d@{action}" for action in ACTIONS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,65 +54,27 @@ class Decided:
     """True profit of the week by action, above doing nothing."""
 
 
-@dataclass(slots=True)
-class Books:
-    """What one way of acting earned and spent, by day."""
-
-    profit: list[float] = field(default_factory=list)
-    spent: list[float] = field(default_factory=list)
-    budgets: list[float] = field(default_factory=list)
-    """What might have been spent."""
-    coupons: dict[str, int] = field(default_factory=dict)
-    """Shopper to the day from which a coupon no longer works."""
-
-    def write(
-        self, day: int, events: pl.DataFrame, actions: Mapping[str, str], budget: float
-    ) -> None:
-        """Book a day: orders, less what coupons take off and what sending costs."""
-        self.coupons |= {u: day + EFFECT_DAYS for u, a in actions.items() if a == "coupon"}
-        ordered = events.filter(kind="purchase")["user_id"].unique()
-        earned = sum(VALUE - DISCOUNT * (self.coupons.get(user, 0) > day) for user in ordered)
-        self.profit.append(earned - SENDING * len(actions))
-        self.spent.append(sum(RESERVED[action] for action in actions.values()))
-        self.budgets.append(budget)
-
-
-@dataclass
-class Twin:
-    """The same people, acted on by the budgeted policy that is told true chances, or left alone."""
-
-    world: World
-    knows: bool
-    books: Books = field(default_factory=Books)
-    gains: list[float] = field(default_factory=list)
-    """True gain of each day's decisions."""
-
-    def live(self, asked: list[str], budget: float) -> None:
-        """One day."""
-        day, actions = self.world.day, {}
-        if self.knows and asked:
-            chances = true_chances(self.world, asked)
-            chosen = choose(chances, budget)
-            gained = gains(chances)
-            self.gains.append(float(gained[np.arange(len(asked)), chosen].sum()))
-            actions = {u: ACTIONS[a] for u, a in zip(asked, chosen, strict=True) if a}
-        self.books.write(day, self.world.step(actions), actions, budget)
-
-
 class Shop:
     """Customers, the endpoint that decides about them, and the twins."""
 
     def __init__(self, world: World, past: pl.DataFrame, budget: float) -> None:
         world.paired = True
-        self.world, self.customers = world, {}
+        self.world = world
+        self.customers: dict[str, int] = {}
         self._note_orders(past)
-        self.first_day, self.books, self.budget = world.day, Books(), budget
+        value = mean_profit(past)
+        self.first_day, self.books, self.budget = world.day, Books(value), budget
+        self.oracle = oracle(value)
         self.twins = {
-            "nothing": Twin(copy.deepcopy(world), knows=False),
-            "oracle": Twin(copy.deepcopy(world), knows=True),
+            name: Twin(copy.deepcopy(world), Books(value), self.oracle, choose)
+            for name, choose in (
+                ("nothing", lambda chances, *_: np.zeros(len(chances), dtype=np.int64)),
+                ("by chance", by_chance),
+                ("oracle", lambda chances, left, _: best(self.oracle, chances, left)),
+            )
         }
-        self.serves = "first"
-        """The policy of those in no experiment."""
+        self.goes_on = False
+        """Whether the second policy was promoted."""
         self.decided: list[Decided] = []
         self.events: list[pl.DataFrame] = []
         self.num_events = 0
@@ -151,13 +116,16 @@ class Shop:
         self.customers.update(dict(orders.iter_rows()))
 
     def _keep(self, asked: list[str], answers: list[dict[str, Any]]) -> None:
-        true, kinds = gains(true_chances(self.world, asked)), self.world.truth.uplift_class
+        true = gains(self.oracle, true_chances(self.world, asked))
+        kinds = self.world.truth.uplift_class
         self.decided += [
             Decided(
                 day=self.world.day - self.first_day,
                 user=user,
                 kind=str(kinds[int(user[-5:])]),
-                policy=", ".join(answer["arms"].values()) or self.serves,
+                policy="second"
+                if self.goes_on or CANDIDATE in answer["arms"].values()
+                else "first",
                 action=answer["action"],
                 reason=answer["reason"],
                 decision_id=answer["decision_id"],
@@ -205,31 +173,3 @@ def send(address: str, events: pl.DataFrame) -> None:
             told = said.raise_for_status().json()
             if told["rejected"]:
                 raise SystemExit(f"events were rejected: {json.dumps(told['rejected'][:3])}")
-
-
-def true_chances(world: World, users: list[str]) -> np.ndarray:
-    """True chance (n, A) of an order within the week under each action."""
-    rows = [int(user[-5:]) for user in users]
-    truth = world.truth
-    return np.column_stack([truth.conversion_probability(a, EFFECT_DAYS)[rows] for a in ACTIONS])
-
-
-def gains(chances: np.ndarray) -> np.ndarray:
-    """True profit (n, A) of the week above doing nothing."""
-    return ORACLE.gains(dict(zip(NAMED, chances.T, strict=True)))
-
-
-def choose(chances: np.ndarray, budget: float) -> np.ndarray:
-    """The action (n,) of each shopper by the budgeted policy that is told true chances."""
-    told = dict(zip(NAMED, chances.T, strict=True))
-    policy = replace(ORACLE, epsilon=0.0).fit(told, np.zeros(len(chances), dtype=np.int64))
-    return policy.probabilities(told, Context(budgets_left={"day": budget})).argmax(axis=1)
-
-
-ORACLE = Budgeted(
-    actions=ACTIONS,
-    value=VALUE,
-    costs=dict.fromkeys(RESERVED, SENDING),
-    discounts={"coupon": DISCOUNT},
-    draws={"day": RESERVED},
-)

@@ -55,8 +55,11 @@ class Story:
         return table
 
 
-def run(*command: str) -> str:
-    """Show a command, run it as a user would, show and return what it prints."""
+def run(*command: str, ends: tuple[int, ...] = (0,)) -> str:
+    """Show a command, run it as a user would, show and return what it prints.
+
+    `ends` are the statuses with which the story goes on: a command that refuses says so.
+    """
     shown = " ".join("python" if word == sys.executable else word for word in command)
     console.print(f"$ {shown}", markup=False, style="cyan", soft_wrap=True)
     said: list[str] = []
@@ -77,6 +80,7 @@ def run(*command: str) -> str:
         if process.wait():
             complaints.seek(0)
             console.print(complaints.read()[-4000:], markup=False)
+        if process.returncode not in ends:
             raise SystemExit(f"the story ends here: `{shown}` gave status {process.returncode}")
     return "".join(said)
 

@@ -7,7 +7,8 @@ from html import escape
 
 import polars as pl
 
-from demo_shop import ACTIONS, Decided, Shop
+from demo_shop import Decided, Shop
+from demo_twins import ACTIONS
 from feature_repo.settings import DAY, iso
 
 TOLD_KINDS = ("purchase", "return", "message", "cart", "search")

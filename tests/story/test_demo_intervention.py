@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demo_shop import ACTIONS, RESERVED, choose, gains
+from demo_twins import ACTIONS, COSTS, best, by_chance, gains, oracle
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,10 +19,19 @@ ROOT = Path(__file__).parents[2]
 def test_the_oracle_of_the_page_spends_its_budget_on_those_whom_it_moves():
     chances = np.array([[0.1, 0.1], [0.1, 0.6], [0.5, 0.5], [0.4, 0.1]] * 10)
     chances[:, 1] += np.arange(40) / 1_000
-    chosen = choose(chances, 10.0)
+    knowing = oracle(10.0)
+    chosen = best(knowing, chances, 0.4)
     assert set(np.flatnonzero(chosen) % 4) == {1}
-    assert sum(RESERVED.get(ACTIONS[a], 0.0) for a in chosen) <= 10.0
-    assert (gains(chances)[:, 0] == 0).all()
+    assert 0 < sum(COSTS.get(ACTIONS[a], 0.0) for a in chosen) <= 0.4
+    assert (gains(knowing, chances)[:, 0] == 0).all()
+
+
+def test_chance_spends_the_same_budget_on_whoever_comes():
+    chances = np.full((50, 2), 0.3)
+    chosen = by_chance(chances, 1.0, day=3)
+    assert chosen.sum() == 10
+    assert (by_chance(chances, 1.0, day=4) != chosen).any()
+    assert by_chance(chances, 99.0, day=3).all()
 
 
 @pytest.mark.long
