@@ -47,7 +47,8 @@ def test_a_fit_leaves_run_history_checkpoint_and_bundle(shop, base):
     assert bundle.manifest["created_at"] == NOW
     assert bundle.manifest["service"] == "shopper"
     assert set(bundle.manifest["schema"]) == {"shopper", "item"}
-    assert set(bundle.manifest["thresholds"]) == set(bundle.manifest["heads"])
+    assert set(bundle.manifest["thresholds"]) == set(bundle.chances)
+    assert bundle.amounts == ("spend_90d",)
     assert 0 < bundle.manifest["metrics"]["recall@10"] <= 1
     assert find_run(shop.settings.home, "shopper") == base
 
