@@ -48,7 +48,7 @@ def described(schema: Mapping[str, FeastType]) -> list[Field]:
 
 
 def edition(names: Sequence[str]) -> str:
-    """A few words that change whenever one of the features `names` comes, goes or changes its place."""
+    """A few words that change whenever one of the features `names` comes or goes."""
     mark = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
     return f"{len(names)} features, edition {mark}."
 
