@@ -19,7 +19,7 @@ MAX_EVENTS = 500
 
 Field_ = Annotated[str, StringConstraints(max_length=8000)] | None
 Chance = Literal["leave_90d", "purchase_30d", "leave_60d", "leave_30d", "visit_30d", "return_90d"]
-Task = Chance | Literal["spend_90d", "next_actions"]
+Task = Literal[Chance, "spend_90d", "next_actions"]
 Action = Literal["nothing", "reminder", "coupon", "reminder@later", "coupon@later"]
 
 

@@ -11,12 +11,15 @@ from typer.testing import CliRunner
 
 import feature_repo.__main__ as cli
 from feature_repo import publish, replay
+from feature_repo.derive import USER_FEATURES
 from feature_repo.events import EVENT_SCHEMA
 from feature_repo.online import open_rows
 from feature_repo.parity import compare
 from feature_repo.retrieval import open_store
+from feature_repo.rollups import HISTORY
 from feature_repo.scratch import scratch
 from feature_repo.settings import DAY, SECOND, FixedClock, Settings
+from feature_repo.treatments import TREATMENTS
 from feature_repo.warehouse import Warehouse
 
 
@@ -155,6 +158,7 @@ def test_the_command_replays_into_a_scratch_shop_and_touches_no_other(tmp_path, 
     shown = CliRunner().invoke(cli.app, told)
     assert shown.exit_code == 0, shown.output
     assert "300 events of a simulated shop, seed 5, 20.0% late" in shown.output
-    assert "x 54 features, 0 differences" in shown.output
+    num = len((*USER_FEATURES, *HISTORY, *TREATMENTS))
+    assert f"x {num} features, 0 differences" in shown.output
     assert {path.name.split("-")[0] for path in tmp_path.iterdir()} == {"warehouse.db"}
     assert Warehouse(Settings().warehouse).span() is None
