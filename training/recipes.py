@@ -59,7 +59,7 @@ def sequences(size: str = "base", *, has_text: bool) -> Run:
     go on getting better after the loss on validation has begun to rise.
     """
     _check(size)
-    width, layers, epochs = {"tiny": (32, 1, 4), "small": (64, 2, 12), "base": (128, 2, 12)}[size]
+    width, layers, epochs = {"tiny": (32, 1, 4), "small": (64, 2, 12), "base": (128, 2, 7)}[size]
     return Run(
         name="sequences",
         tasks=("next_item",),
