@@ -15,6 +15,7 @@ import typer
 
 from feature_repo.show import bar, plainly
 from training.benchmarks.next_item_command import next_item
+from training.benchmarks.options import Epochs, Output, Seed, Size, Time, Trainings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Your own table.")
 
@@ -29,8 +30,6 @@ User = Annotated[
     str | None,
     typer.Option(help="column of user ids, where users have many rows: intervals are of users"),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="of folds, draws and random order")]
-Output = Annotated[Path | None, typer.Option(help="where the page goes")]
 
 
 @app.command()
@@ -141,7 +140,7 @@ def offpolicy(
 def next_actions(
     table: File,
     user: Annotated[str, typer.Option(help="column of who did it")] = "user",
-    time: Annotated[str, typer.Option(help="column of when: ISO 8601 or seconds")] = "time",
+    time: Time = "time",
     kind: Annotated[str, typer.Option(help="column of what: view, click, cart, ...")] = "kind",
     category: Annotated[str | None, typer.Option(help="column of the category, if any")] = None,
     item: Annotated[str | None, typer.Option(help="column of the item, if any")] = None,
@@ -149,9 +148,9 @@ def next_actions(
         list[str] | None, typer.Option("--as", help="a word's kind, as buy=purchase; repeatable")
     ] = None,
     horizon_days: Annotated[int, typer.Option(min=1, help="how far ahead it is asked")] = 90,
-    seeds: Annotated[int, typer.Option(min=1, help="trainings, each from its own seed")] = 1,
-    size: Annotated[str, typer.Option(help="tiny, small or base")] = "tiny",
-    epochs: Annotated[int, typer.Option(min=1, help="passes over the training examples")] = 8,
+    seeds: Trainings = 1,
+    size: Size = "tiny",
+    epochs: Epochs = 8,
     output: Output = None,
 ) -> None:
     """Say how well the next steps of shoppers can be told: the model beside floors."""
@@ -185,12 +184,12 @@ def next_actions(
 def retention(
     table: File,
     user: Annotated[str, typer.Option(help="column of who ordered")] = "user",
-    time: Annotated[str, typer.Option(help="column of when: ISO 8601 or seconds")] = "time",
+    time: Time = "time",
     amount: Annotated[str | None, typer.Option(help="column of the order's value")] = None,
     horizon_days: Annotated[int, typer.Option(min=3, help="how far ahead it is asked")] = 90,
-    seeds: Annotated[int, typer.Option(min=1, help="trainings, each from its own seed")] = 1,
-    size: Annotated[str, typer.Option(help="tiny, small or base")] = "tiny",
-    epochs: Annotated[int, typer.Option(min=1, help="passes over the training examples")] = 3,
+    seeds: Trainings = 1,
+    size: Size = "tiny",
+    epochs: Epochs = 3,
     output: Output = None,
 ) -> None:
     """Say how well those who leave can be told, and what is spent: the model beside floors."""

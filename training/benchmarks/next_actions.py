@@ -15,19 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from feature_repo.scratch import scratch
-from feature_repo.settings import Settings
 from training.ahead import foresee
-from training.benchmarks.shop import fill, trained, without_text
+from training.benchmarks.shop import shop_of, trained
 from training.benchmarks.step_table import Question, Table
-from training.datasets.batches import Dataset
-from training.datasets.rows import build
 from training.evaluate.answers import MODEL
 from training.evaluate.compare import Draws
 from training.evaluate.steps import TASK, StepsReport, steps_report
-from training.recipes import RECIPES
-from training.run import Calendar
-from training.tasks import TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +51,8 @@ def next_actions(
     ValueError
         When the events span too little time for training, validation and test.
     """
-    first, last = (table.events["event_at"].min(), table.events["event_at"].max())
-    assert isinstance(first, int), "a table has rows"
-    assert isinstance(last, int), "a table has rows"
-    calendar = Calendar.from_span(first, last, question.horizon_days)
-    run = replace(
-        RECIPES["shopper"](question.size), tasks=(TASK,), task_weights=(1.0,), task_shares=(1.0,),
-        calendar=calendar, horizon_days=question.horizon_days,
-    )  # fmt: skip
-    run = replace(run, optim=replace(run.optim, num_epochs=question.num_epochs))
     tell("features of every moment")
-    with scratch(Settings()) as shop:
-        fill(shop, table.events, table.items, last + 1)
-        dataset = Dataset(build(run, calendar, {TASK: TASKS[TASK]}, shop, without_text(run)))
+    with shop_of(table.events, table.items, TASK, question) as (run, dataset):
         reports = []
         for seed in range(question.num_seeds):
             tell(f"training, seed {seed}")

@@ -13,6 +13,7 @@ import typer
 
 from feature_repo.settings import Settings
 from feature_repo.show import plainly
+from training.benchmarks.options import Output, Seed, Size, Trainings
 
 Words = list[str] | None
 File = Annotated[Path, typer.Argument(help="a CSV or Parquet file of sequences")]
@@ -39,12 +40,12 @@ def next_item(
     inputs: Inputs = None,
     seen: Seen = "excluded",
     cold: Cold = False,
-    size: Annotated[str, typer.Option(help="tiny, small or base")] = "base",
+    size: Size = "base",
     epochs: Annotated[int | None, typer.Option(min=1, help="default: the recipe's")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of every random choice")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="trainings of each model")] = 1,
+    seed: Seed = 0,
+    seeds: Trainings = 1,
     figures: Figures = None,
-    output: Annotated[Path | None, typer.Option(help="where the page goes")] = None,
+    output: Output = None,
 ) -> None:
     """Say what a model of sequences foretells: networks beside floors, all items ranked."""
     from training.benchmarks import next_item as asking

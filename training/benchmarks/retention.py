@@ -14,24 +14,21 @@ from pathlib import Path
 
 import numpy as np
 
-from feature_repo.scratch import scratch
-from feature_repo.settings import Settings
 from training.ahead import foresee
 from training.benchmarks.order_table import Question, Table
-from training.benchmarks.shop import fill, trained, without_text
+from training.benchmarks.shop import shop_of, trained
 from training.calibrate import calibrate, predict
 from training.datasets.batches import Dataset
-from training.datasets.rows import build
 from training.evaluate.answers import MODEL
 from training.evaluate.compare import Comparison, Draws
 from training.evaluate.report import Report, measure
 from training.metrics.steps import Foreseen
 from training.network import Network
-from training.recipes import RECIPES
-from training.run import Calendar, Run
-from training.tasks import TASKS
+from training.run import Run
 
 TASK = "retention"
+SHARE = 0.3
+"""Weekly snapshots of the same customers are much alike: a third of them an epoch will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +84,8 @@ def retention(
     ValueError
         When the orders span too little time for training, validation and test.
     """
-    first, last = (table.events["event_at"].min(), table.events["event_at"].max())
-    assert isinstance(first, int), "a table has rows"
-    assert isinstance(last, int), "a table has rows"
-    calendar = Calendar.from_span(first, last, question.horizon_days)
-    run = replace(
-        RECIPES["shopper"](question.size), name=TASK, tasks=(TASK,), task_weights=(1.0,),
-        task_shares=(0.3,), calendar=calendar, horizon_days=question.horizon_days,
-    )  # fmt: skip
-    run = replace(run, optim=replace(run.optim, num_epochs=question.num_epochs))
     tell("features of every snapshot")
-    with scratch(Settings()) as shop:
-        fill(shop, table.events, None, last + 1)
-        dataset = Dataset(build(run, calendar, {TASK: TASKS[TASK]}, shop, without_text(run)))
+    with shop_of(table.events, None, TASK, question, SHARE) as (run, dataset):
         reports = []
         for seed in range(question.num_seeds):
             tell(f"training, seed {seed}")

@@ -5,8 +5,11 @@ Next: ``next_actions.py``, ``retention.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -15,17 +18,66 @@ from safetensors.torch import load_file
 from feature_repo import publish
 from feature_repo.ingest import ingest
 from feature_repo.merging import merge
+from feature_repo.scratch import scratch
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 from training.datasets.batches import Dataset
-from training.datasets.rows import Reads
+from training.datasets.rows import Reads, build
 from training.loop import train
 from training.network import Network, load_state, prepare
-from training.run import Run
+from training.recipes import RECIPES
+from training.run import Calendar, Run
+from training.tasks import TASKS
 from training.track import PlainRuntime
 
 
-def fill(shop: Settings, events: pl.DataFrame, items: pl.DataFrame | None, now: int) -> None:
+class Asked(Protocol):
+    """What every question about a table of events tells."""
+
+    @property
+    def horizon_days(self) -> int:
+        """How far ahead it is asked."""
+
+    @property
+    def size(self) -> str:
+        """Of the network: tiny, small or base."""
+
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the training examples."""
+
+
+@contextmanager
+def shop_of(
+    events: pl.DataFrame, items: pl.DataFrame | None, task: str, asked: Asked, share: float = 1.0
+) -> Iterator[tuple[Run, Dataset]]:
+    """A run of `task` alone and its dataset, in a shop that is gone afterwards.
+
+    Parameters
+    ----------
+    share
+        Of the training examples that an epoch draws.
+
+    Raises
+    ------
+    ValueError
+        When the events span too little time for training, validation and test.
+    """
+    first, last = events["event_at"].min(), events["event_at"].max()
+    assert isinstance(first, int), "a table has rows"
+    assert isinstance(last, int), "a table has rows"
+    calendar = Calendar.from_span(first, last, asked.horizon_days)
+    run = replace(
+        RECIPES["shopper"](asked.size), name=task, tasks=(task,), task_weights=(1.0,),
+        task_shares=(share,), calendar=calendar, horizon_days=asked.horizon_days,
+    )  # fmt: skip
+    run = replace(run, optim=replace(run.optim, num_epochs=asked.num_epochs))
+    with scratch(Settings()) as shop:
+        _fill(shop, events, items, last + 1)
+        yield run, Dataset(build(run, calendar, {task: TASKS[task]}, shop, _without_text(run)))
+
+
+def _fill(shop: Settings, events: pl.DataFrame, items: pl.DataFrame | None, now: int) -> None:
     """Events, categories of `items` if there are any, and feature rows."""
     warehouse = Warehouse(shop.warehouse)
     ingest(warehouse, events, source="table", now=now)
@@ -34,7 +86,7 @@ def fill(shop: Settings, events: pl.DataFrame, items: pl.DataFrame | None, now: 
     publish.rollup(warehouse, shop)
 
 
-def without_text(run: Run) -> Reads:
+def _without_text(run: Run) -> Reads:
     """The table tells no texts: no text encoder is loaded for them."""
 
     def blank(texts: Sequence[str]) -> np.ndarray:
