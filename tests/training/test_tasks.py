@@ -200,6 +200,33 @@ class TestUplift:
         assert not self.asked(rows, asked_at=10 * DAY)
         assert not self.asked(rows, action="letter")
 
+    def test_leaving_is_told_once_four_weeks_are_over_and_a_spend_is_the_weeks(self):
+        price = {"price_micros": 2_500_000, "quantity": 2}
+        rows = [event("view", "ann", 10, "cup"), event("purchase", "ann", 26, "cup", "o1") | price]
+        rows += [event("purchase", "ann", 27, "cup", "o2") | price]
+        bought = self.asked(rows)[0]
+        assert (bought["spend_7d@coupon"], bought["leave_28d@coupon"]) == (5.0, 0.0)
+        silent = self.asked(rows[:1])[0]
+        assert (silent["spend_7d@coupon"], silent["leave_28d@coupon"]) == (0.0, 1.0)
+        assert self.asked(rows[:1], asked_at=172 * DAY)[0]["leave_28d@coupon"] == 1.0
+        late = self.asked(rows[:1], asked_at=172 * DAY + 1)[0]
+        assert (late["purchase_7d@coupon"], late["leave_28d@coupon"]) == (0.0, None)
+
+    def test_an_expected_spend_is_the_chance_of_a_purchase_times_what_it_is_worth(self):
+        import torch
+
+        logits = torch.zeros(1, 12)
+        logits[0, 9:] = torch.tensor([10.0, 20.0, 30.0]).log()
+        answer = Uplift().answer(logits)[0]
+        assert torch.allclose(answer[:9], torch.tensor(0.5))
+        assert torch.allclose(answer[9:], torch.tensor([5.0, 10.0, 15.0]))
+        label = torch.full((2, 12), torch.nan)
+        label[:, 2], label[:, 11] = torch.tensor([0.0, 1.0]), torch.tensor([0.0, 8.0])
+        taught = Uplift().taught(label)
+        assert taught[:, 2].tolist() == [0.0, 1.0]
+        assert taught[0, 11].isnan()
+        assert taught[1, 11] == 8.0
+
     def test_other_decisions_are_another_fingerprint(self):
         made = [{"user_id": "ann", "asked_at": 1, "action": "coupon", "propensity": p}
                 for p in (0.5, 0.4)]  # fmt: skip
@@ -209,12 +236,14 @@ class TestUplift:
 
     def test_training_begins_where_no_action_changes_anything(self):
         logits = Uplift().head(6)(torch.randn(4, 6)).detach()
-        assert logits.shape == (4, 6)
+        assert logits.shape == (4, 12)
         assert torch.equal(logits[:, 0], logits[:, 2])
+        assert torch.equal(logits[:, 9], logits[:, 11])
         assert not torch.equal(logits[:, 0], logits[:, 3])
 
     def test_the_budgeted_policy_reads_these_heads(self):
-        assert set(Budgeted().needs) <= set(Uplift().heads)
+        for outcome in ("purchase_7d", "leave_28d", "spend_7d"):
+            assert set(Budgeted(outcome=outcome).needs) <= set(Uplift().heads)
 
 
 class TestLosses:
