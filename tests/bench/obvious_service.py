@@ -70,7 +70,7 @@ class Obvious:
         row |= {name: row[name] or [] for name in row if name.startswith("history_")}
         users = encode_user(row, now, self.predictor.spec, self.catalogue.index)
         with torch.inference_mode():
-            vector, copies, _ = self.graph(
+            vector, copies, *_ = self.graph(
                 self.vectors[torch.as_tensor(users.item_BL)],
                 *(
                     torch.as_tensor(values)

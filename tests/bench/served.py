@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ def server(command: Sequence[str], home: Path, **more: str) -> Iterator[tuple[in
     finally:
         family = [process, *process.children(recursive=True)]
         started.terminate()
+        started.wait(timeout=30)
         psutil.wait_procs(family, timeout=30)
 
 
@@ -156,12 +157,12 @@ def _wait(port: int, started: subprocess.Popen, home: Path) -> None:
     while time.monotonic() < deadline:
         if started.poll() is not None:
             sys.exit((home / "server.log").read_text()[-3000:])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
+        with (
+            suppress(OSError),
+            closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection,
+        ):
             connection.request("GET", "/readyz")
             if connection.getresponse().status == 200:
                 return
-        except OSError:
-            pass
         time.sleep(0.3)
     sys.exit(f"no answer within three minutes: {(home / 'server.log').read_text()[-3000:]}")
