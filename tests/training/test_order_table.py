@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from training.benchmarks import retention
 from training.benchmarks.commands import app
 from training.benchmarks.order_table import Question, read
+from training.evaluate.measure import ACTIVE, EVERYONE
 
 DAY_S = 86_400
 MICROS = 1_000_000
@@ -57,7 +60,7 @@ def test_a_table_too_short_for_its_horizon_is_refused(tmp_path):
         retention.retention(read(path, Question()), Question())
 
 
-def test_the_command_tells_who_leaves_and_writes_the_page_of_an_evaluation(tmp_path):
+def test_the_command_tells_who_leaves_and_writes_page_and_figures(tmp_path):
     rng, rows = np.random.default_rng(3), []
     for person in range(60):
         day, stays_until = float(rng.uniform(0, 9)), 110 if person % 2 else rng.uniform(20, 100)
@@ -67,7 +70,9 @@ def test_the_command_tells_who_leaves_and_writes_the_page_of_an_evaluation(tmp_p
     user, time, worth = map(list, zip(*rows, strict=True))
     path, page = write(tmp_path, user=user, time=time, worth=worth), tmp_path / "page.html"
     asked = ["retention", str(path), "--horizon-days", "30", "--amount", "worth", "--epochs", "1"]
-    done = CliRunner().invoke(app, [*asked, "--output", str(page)], env={"COLUMNS": "200"})
+    figures = tmp_path / "figures.json"
+    asked += ["--output", str(page), "--figures", str(figures)]
+    done = CliRunner().invoke(app, asked, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     assert "AUC of leaving, every earlier customer" in " ".join(done.output.split())
     for word in ("model", "bg nbd", "logistic rfm", "spend within 90 days, Gini"):
@@ -75,3 +80,11 @@ def test_the_command_tells_who_leaves_and_writes_the_page_of_an_evaluation(tmp_p
     text = page.read_text()
     assert "No purchase in 90 days: every earlier customer" in text
     assert "Expected and real" in text
+    assert "Retention in orders.csv" in text
+    told = json.loads(figures.read_text())
+    assert told["title"] == "Retention in orders.csv"
+    assert told["facts"][-2:] == ["horizon 30 days", "size tiny, seed 0"]
+    assert set(told["tables"]) == {EVERYONE, ACTIVE}
+    row = told["tables"][EVERYONE]["rows"][0]
+    assert row[0] == "no purchase in 90 days, AUC"
+    assert 0.0 <= float(row[1]) <= 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -103,10 +105,15 @@ def test_the_command_asks_a_table_and_writes_its_page(tmp_path):
     path = write(tmp_path, user=user, time=time, kind=kind)
     page = tmp_path / "page.html"
     asked = ["next_actions", str(path), "--horizon-days", "14", "--seeds", "2", "--epochs", "4"]
-    done = CliRunner().invoke(app, [*asked, "--output", str(page)])
+    figures = tmp_path / "figures.json"
+    done = CliRunner().invoke(app, [*asked, "--output", str(page), "--figures", str(figures)])
     assert done.exit_code == 0, done.output
     assert "model, 2 seeds" in done.output
     text = page.read_text()
     assert "Next actions, all steps" in text
     assert all(word in text for word in ("Markov chain", "repeat last", "step frequency"))
     assert next_actions_page.HOW[0] in text
+    told = json.loads(figures.read_text())
+    assert told["title"].startswith("Next actions in ")
+    assert list(told["tables"]) == ["all steps", *(f"step {number}" for number in range(1, 6))]
+    assert told["tables"]["all steps"]["rows"][-1][0] == "model, 2 seeds"

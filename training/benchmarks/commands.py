@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from feature_repo.show import bar, plainly
-from training.benchmarks.next_item_command import next_item
+from training.benchmarks.next_item_command import Figures, next_item
 from training.benchmarks.options import Epochs, Output, Seed, Size, Time, Trainings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Your own table.")
@@ -151,12 +151,13 @@ def next_actions(
     seeds: Trainings = 1,
     size: Size = "tiny",
     epochs: Epochs = 8,
+    figures: Figures = None,
     output: Output = None,
 ) -> None:
     """Say how well the next steps of shoppers can be told: the model beside floors."""
     from training.benchmarks import next_actions as asking
-    from training.benchmarks import next_actions_page, step_table
-    from training.benchmarks.page import show, tell, write
+    from training.benchmarks import next_actions_page as told
+    from training.benchmarks import page, step_table
 
     with plainly():
         question = step_table.Question(
@@ -174,10 +175,13 @@ def next_actions(
         read = step_table.read(table, question)
         with _steps(seeds + 1) as step:
             found = asking.next_actions(read, question, step)
-    show("mean over five steps", *next_actions_page.metric_rows(found))
-    tell(next_actions_page.words(found))
-    page = next_actions_page.page(table.name, found, question)
-    write(output or Path(f"{table.stem}-next_actions.html"), page)
+    page.show("mean over five steps", *told.metric_rows(found))
+    page.tell(told.words(found))
+    if figures is not None:
+        facts = told.facts(table.name, found, question)
+        page.figures(figures, told.title(table.name), facts, told.tables(found))
+    written = told.page(table.name, found, question)
+    page.write(output or Path(f"{table.stem}-next_actions.html"), written)
 
 
 @app.command()
@@ -190,13 +194,13 @@ def retention(
     seeds: Trainings = 1,
     size: Size = "tiny",
     epochs: Epochs = 3,
+    figures: Figures = None,
     output: Output = None,
 ) -> None:
     """Say how well those who leave can be told, and what is spent: the model beside floors."""
-    from training.benchmarks import order_table, retention_page
+    from training.benchmarks import order_table, page
     from training.benchmarks import retention as asking
-    from training.benchmarks.page import show, tell, write
-    from training.evaluate.measure import ACTIVE, EVERYONE
+    from training.benchmarks import retention_page as told
 
     with plainly():
         question = order_table.Question(
@@ -211,10 +215,13 @@ def retention(
         read = order_table.read(table, question)
         with _steps(seeds + 1) as step:
             found = asking.retention(read, question, step)
-    for population in (EVERYONE, ACTIVE):
-        show(population, *retention_page.metric_rows(found, population))
-    tell(retention_page.words(found))
-    write(output or Path(f"{table.stem}-retention.html"), retention_page.page(found))
+    tables = told.tables(found)
+    for name, (heads, rows) in tables.items():
+        page.show(name, heads, rows)
+    page.tell(told.words(found))
+    if figures is not None:
+        page.figures(figures, told.title(table.name), told.facts(found), tables)
+    page.write(output or Path(f"{table.stem}-retention.html"), told.page(table.name, found))
 
 
 @contextmanager

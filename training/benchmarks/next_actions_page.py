@@ -32,13 +32,27 @@ LIMITS = (
 )
 
 
-def page(name: str, found: Found, q: Question) -> str:
-    """The whole page of the table called `name`."""
-    facts = [
+def title(name: str) -> str:
+    """The name of the page of the table called `name`."""
+    return f"Next actions in {name}"
+
+
+def facts(name: str, found: Found, q: Question) -> list[str]:
+    """What was asked, in a few words each."""
+    return [
         f"{found.num_events:,} behaviours of {found.num_shoppers:,} shoppers in {name}",
         f"horizon {q.horizon_days} days",
         f"size {q.size}, {q.num_seeds} seeds" if q.num_seeds > 1 else f"size {q.size}, seed 0",
     ]
+
+
+def tables(found: Found) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """Heads and rows of every table, by the steps that it is about."""
+    return {part: metric_rows(found, part) for part in found.reports[0].tables}
+
+
+def page(name: str, found: Found, q: Question) -> str:
+    """The whole page of the table called `name`."""
     first = found.reports[0]
     parts = [_cards(found), section("What it says", listing(words(found)))]
     if first.story is not None:
@@ -51,7 +65,7 @@ def page(name: str, found: Found, q: Question) -> str:
         parts.append(section(f"Next actions, {part}", body))
     parts.append(section("How it was measured", listing([*found.table.notes, *HOW])))
     parts.append(section("What this cannot tell", listing(LIMITS)))
-    return report(f"Next actions in {name}", facts, parts)
+    return report(title(name), facts(name, found, q), parts)
 
 
 def words(found: Found) -> Iterator[str]:

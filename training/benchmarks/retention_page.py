@@ -6,6 +6,7 @@ Next: ``commands.py``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from training.benchmarks.page import cell
 from training.benchmarks.retention import Found, comparison
@@ -15,6 +16,27 @@ from training.evaluate.page import page as whole_page
 from training.evaluate.words import label, limits, verdict
 
 METRICS = {"chances": ("auc", "log_loss", "ece"), "amounts": ("gini", "deviance")}
+
+
+def title(name: str) -> str:
+    """The name of the page of the table called `name`."""
+    return f"Retention in {name}"
+
+
+def facts(found: Found) -> list[str]:
+    """What was asked, in a few words each."""
+    run, num = found.reports[0].run, len(found.reports)
+    asked = found.reports[0].heads["leave_90d"].tables
+    return [
+        *(f"{table.num_examples:,} shoppers: {population}" for population, table in asked.items()),
+        f"horizon {run['horizon_days']} days",
+        f"size {run['size']}, {num} seeds" if num > 1 else f"size {run['size']}, seed 0",
+    ]
+
+
+def tables(found: Found) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """Heads and rows of every table, by its population."""
+    return {population: metric_rows(found, population) for population in (EVERYONE, ACTIVE)}
 
 
 def metric_rows(found: Found, population: str) -> tuple[list[str], list[list[str]]]:
@@ -54,9 +76,10 @@ def words(found: Found) -> Iterator[str]:
     yield from limits(report)
 
 
-def page(found: Found) -> str:
-    """The page of the first seed, as ``python -m training evaluate`` writes it."""
-    return whole_page(found.reports[0])
+def page(name: str, found: Found) -> str:
+    """The page of the first seed, as ``python -m training evaluate`` writes it of a run."""
+    report = found.reports[0]
+    return whole_page(replace(report, run=report.run | {"name": title(name)}))
 
 
 def _populations(found: Found, head: str) -> set[str]:
