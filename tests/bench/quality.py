@@ -3,7 +3,7 @@
 ``python -m tests.bench.quality measure [NAME ...]`` runs the product's own commands, two side by
 side, and keeps their figures in ``docs/quality/``; without ``measure`` it writes the page of them.
 An entry of ``SECTIONS`` is a command with its goals and words. A test holds the page against the
-figures.
+figures. Next: ``quality_page.py``, then ``shop_sections.py``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from training.benchmarks.plots import ladder
+from tests.bench.quality_page import Figures, Goal, Section, draw, page
+from tests.bench.shop_quality import Shop
+from tests.bench.shop_sections import SHOP, ShopSection
 
 RESULTS = Path(__file__).parents[2] / "docs" / "quality"
 PAGE = RESULTS.parent / "quality.md"
@@ -36,30 +35,6 @@ two side by side) and writes this page, `python -m tests.bench.quality measure N
 `python -m tests.bench.quality` the page alone. The data are found in `NUDGE_DATA`. What was tried
 and lost is in the [lab log](lab-log.md).
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """A value that a cell of a table must reach."""
-
-    words: str
-    table: str
-    row: str
-    column: str
-    at_least: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """One command and what is to be read in its figures."""
-
-    name: str
-    title: str
-    command: str
-    """After ``python -m training benchmark``; files are relative to ``NUDGE_DATA``."""
-    line: str
-    reading: str
-    goals: tuple[Goal, ...] = ()
 
 
 def accuracy(row: str, ndcg: float, hit: float) -> tuple[Goal, Goal]:
@@ -144,16 +119,26 @@ SECTIONS: tuple[Section, ...] = (
 )  # fmt: skip
 
 
+EVERY = (*SECTIONS, *SHOP)
+
+
 def measure(names: Sequence[str]) -> None:
-    """Run the commands of the sections called `names` (all without), two side by side."""
-    chosen = [section for section in SECTIONS if not names or section.name in names]
+    """Run the commands of the sections called `names` (all without), two side by side.
+
+    The sections of a shop share its home and its fits: they are one piece of work, the longest.
+    """
+    chosen = [section for section in EVERY if not names or section.name in names]
+    of_shop = [section for section in chosen if isinstance(section, ShopSection)]
+    jobs = [partial(_ask_table, section) for section in chosen if section not in of_shop]
+    if of_shop:
+        jobs.insert(0, partial(_ask_shop, of_shop))
     with ThreadPoolExecutor(2) as pool:
-        for section, seconds in zip(chosen, pool.map(_run, chosen), strict=True):
-            print(f"{section.name}: {seconds:,.0f} s")
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
 
 
-def _run(section: Section) -> float:
-    """Run one command on one core; its figures are kept. Returns the seconds it took."""
+def _ask_table(section: Section) -> None:
+    """Run one command on one core, and keep its figures."""
     words = [str(DATA / w) if w.endswith(".parquet") else w for w in section.command.split()]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -165,75 +150,28 @@ def _run(section: Section) -> float:
             stdout=subprocess.DEVNULL,
         )
         told = json.loads(Path(folder, "figures.json").read_text())
-    seconds = time.monotonic() - began
+    _keep(section.name, told, time.monotonic() - began)
+
+
+def _ask_shop(sections: Sequence[ShopSection]) -> None:
+    """Make one shop, ask it all that `sections` want to know, and keep their figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        shop = Shop(Path(folder), DATA)
+        for section in sections:
+            _keep(section.name, section.tell(shop), shop.seconds)
+
+
+def _keep(name: str, told: Figures, seconds: float) -> None:
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{section.name}.json").write_text(
-        json.dumps(told | {"seconds": round(seconds)}, indent=1, ensure_ascii=False) + "\n"
-    )
-    return seconds
+    kept = {**told, "seconds": round(seconds)}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    print(f"{name}: {seconds:,.0f} s", flush=True)
 
 
-def found() -> dict[str, Mapping[str, Any]]:
+def found() -> dict[str, Figures]:
     """The figures of each section that has some."""
-    paths = {section.name: RESULTS / f"{section.name}.json" for section in SECTIONS}
+    paths = {section.name: RESULTS / f"{section.name}.json" for section in EVERY}
     return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
-
-
-def page(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """The whole page."""
-    parts = [_section(one, figures[one.name]) for one in SECTIONS if one.name in figures]
-    return "\n".join([INTRO, _summary(figures), *parts])
-
-
-def draw(name: str, figures: Mapping[str, Any]) -> None:
-    """NDCG of each source, one below the other; models in colour."""
-    rows = figures["tables"]["Accuracy"]["rows"]
-    picture = ladder(
-        [row[0] for row in rows],
-        [np.array([float(row[1].split()[0])]) for row in rows],
-        [row[-1] != "–" for row in rows],
-        f"{figures['title']}: NDCG@10",
-    )
-    (RESULTS.parent / "pictures" / f"quality-{name}.svg").write_text(picture)
-
-
-def value(goal: Goal, figures: Mapping[str, Any]) -> float:
-    """What a goal's cell holds: the mean, where it holds a spread too."""
-    table = figures["tables"][goal.table]
-    column = next(i for i, head in enumerate(table["heads"]) if head.startswith(goal.column))
-    row = next(row for row in table["rows"] if row[0] == goal.row)
-    return float(row[column].split()[0])
-
-
-def _summary(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = ["| | goal | measured | |", "|---|---|--:|---|"]
-    for section, goal in [(one, goal) for one in SECTIONS for goal in one.goals]:
-        if section.name not in figures:
-            lines.append(f"| {section.title} | {goal.words} | – | not measured |")
-            continue
-        got = value(goal, figures[section.name])
-        met = "reached" if got >= goal.at_least else "**missed**"
-        lines.append(f"| {section.title} | {goal.words} | {got:.4f} | {met} |")
-    return "\n".join(lines) + "\n"
-
-
-def _section(section: Section, figures: Mapping[str, Any]) -> str:
-    files = section.command.replace(" --", " \\\n    --")
-    minutes = f"{figures['seconds'] / 60:.0f} minutes by the clock on one core, beside other work"
-    about = f"{', '.join(figures['facts'])}; {minutes}."
-    command = f"```bash\npython -m training benchmark {files}\n```"
-    tables = [_table(name, told) for name, told in figures["tables"].items()]
-    picture = f"![{section.title}: NDCG@10 by source](pictures/quality-{section.name}.svg)"
-    parts = [f"## {section.title}", section.line, command, about, picture, *tables, section.reading]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _table(name: str, told: Mapping[str, Any]) -> str:
-    heads = told["heads"]
-    lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
-    lines += ["| " + " | ".join(cell.replace("\n", ", ") for cell in row) + " |"
-              for row in told["rows"]]  # fmt: skip
-    return f"**{name}**\n\n" + "\n".join(lines)
 
 
 if __name__ == "__main__":
@@ -243,4 +181,4 @@ if __name__ == "__main__":
         everything = found()
         for one, own in everything.items():
             draw(one, own)
-        PAGE.write_text(page(everything))
+        PAGE.write_text(page(INTRO, EVERY, everything))
