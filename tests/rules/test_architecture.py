@@ -44,6 +44,7 @@ DOORS = {
     "transformers": ("training.models", "training.methods"),
     "peft": ("training.models", "training.methods"),
     "bentoml": ("serving.service", "serving.start", "serving.promote"),
+    "PIL": ("training.datasets.photos", "training.models.image"),
     "structlog": ("serving.logs",),
 }
 

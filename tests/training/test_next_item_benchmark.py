@@ -12,13 +12,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from tests.training.groups import GROUPS, items, table
 from training.__main__ import app
-from training.benchmarks import next_item, next_item_page, ranked, sequences
+from training.benchmarks import contents, next_item, next_item_page, ranked, sequences
 from training.benchmarks.answers import Question
 from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, Popularity, known
 from training.datasets.sequences import write
-
-NUM_ITEMS, GROUPS = 36, ("cup", "lamp", "bag")
 
 
 def encode(texts):
@@ -29,39 +28,13 @@ def encode(texts):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def table(num: int = 160) -> pl.DataFrame:
-    """Shoppers of one group each, who go on to the next item of it in four cases of five."""
-    rng, rows = np.random.default_rng(2), []
-    for user in range(num):
-        group, step = user % len(GROUPS), int(rng.integers(12))
-        own = []
-        for _ in range(int(rng.integers(4, 9))):
-            own.append(step * len(GROUPS) + group)
-            step = (step + 1) % 12 if rng.random() < 0.8 else int(rng.integers(12))
-        rows.append({"user_id": user, "item_ids": own})
-    return pl.DataFrame(rows)
-
-
-def items() -> pl.DataFrame:
-    number = np.arange(NUM_ITEMS)
-    groups = [GROUPS[i % len(GROUPS)] for i in number]
-    return pl.DataFrame(
-        {
-            "item_id": number,
-            "title": [f"{group} number {i}" for group, i in zip(groups, number, strict=True)],
-            "kinds": [[group, "thing"] for group in groups],
-            "brand": [None if i % 2 else "acme" for i in number],
-        }
-    )
-
-
 def read(tmp_path: Path, frame: pl.DataFrame | None = None, told: pl.DataFrame | None = None,
          **columns) -> sequences.Table:  # fmt: skip
     path, beside = tmp_path / "own.parquet", tmp_path / "items.parquet"
     (table() if frame is None else frame).write_parquet(path)
     (items() if told is None else told).write_parquet(beside)
-    shape = {"text": "title", "attributes": ("kinds", "brand")} | columns
-    return sequences.read(path, beside, sequences.Columns(**shape), width=8,
+    sources = contents.Sources(items=beside, text="title", attributes=("kinds", "brand"))
+    return sequences.read(path, sequences.Columns(**columns), sources, width=8,
                           cache=tmp_path / "cache", encoder=("words", encode))  # fmt: skip
 
 
@@ -109,11 +82,11 @@ def test_attributes_are_words_that_items_share(tmp_path):
 def test_whitened_vectors_have_their_length_and_are_nothing_without_text():
     texts = ["a", "", *"bcdefghij"]
     vectors = np.random.default_rng(0).normal(size=(len(texts), 6)).astype(np.float32)
-    found = sequences.whitened(texts, vectors, 4)
+    found = contents.whitened(vectors, np.array([bool(text) for text in texts]), 4)
     assert found.shape == (len(texts), 4)
     assert not found[1].any()
     square = (found[[0, *range(2, 11)]] ** 2).sum(axis=1).mean()
-    assert square == pytest.approx(sequences.TEXT_LENGTH**2, rel=1e-5)
+    assert square == pytest.approx(contents.LENGTH**2, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,11 @@ def some(num: int = 40, longest: int = 14, seed: int = 0) -> Sequences:
 
 def things(width: int = 8) -> Things:
     vectors = np.random.default_rng(1).normal(size=(NUM_ITEMS, width)).astype(np.float32)
+    vectors[3] = 0.0
     return Things(
         ids=tuple(f"item-{i}" for i in range(NUM_ITEMS)),
         texts=tuple("" if i == 3 else f"thing {i}" for i in range(NUM_ITEMS)),
-        text_vectors=vectors,
+        vectors=vectors,
         attributes=tuple((1 + i % 4, 5)[: i % 3] for i in range(NUM_ITEMS)),
     )
 
@@ -103,7 +104,7 @@ def test_text_and_attributes_belong_to_their_items(dataset):
         assert (text < 0) == (not told.texts[number])
         if text >= 0:
             assert dataset.texts[text] == told.texts[number]
-            np.testing.assert_allclose(dataset.text_vectors[text], told.text_vectors[number])
+            np.testing.assert_allclose(dataset.text_vectors[text], told.vectors[number])
         own = [a for a in items.attribute_IA[place] if a]
         assert own == list(told.attributes[number])
 

@@ -148,7 +148,7 @@ def by_model(
     alone, added, weights, costs, num = [], [], [], [], 0
     for seed in question.seeds:
         tell(f"{kind}, seed {seed}")
-        run = run_of(question, seed, has_text=any(dataset.texts))
+        run = run_of(question, seed, has_text=bool(dataset.text_vectors.any()))
         trained = train_model(run, dataset, folder / f"{kind}-{seed}")
         weight = _weight(trained, rule, question)
         alone.append(_rank(trained, rule, 0.0, "test", question))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.benchmarks.answers import Answer, Question, Rule, Tell, by_model, by_rule
 from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, Popularity
@@ -56,17 +57,30 @@ def next_item(table: Table, question: Question, folder: Path, tell: Tell) -> Nex
     if not table.has_content and ("content" in question.inputs or question.asks_cold):
         raise ValueError(
             f"input 'content' needs something told of the items of {table.name}; give --items FILE "
-            "with --text or --attribute, or ask for `--inputs ids` without `--cold`"
+            "with --text, --image or --attribute, or ask for `--inputs ids` without `--cold`"
         )
-    data = {"content": write(folder / "data", table.sequences, table.things, longest=LONGEST)}
-    if "ids" in question.inputs:
-        bare = table.things.bare()
-        data["ids"] = write(folder / "ids", table.sequences, bare, longest=LONGEST)
+    dataset, answers = _answers(table, question, folder, tell)
+    cold = _cold(table, question, folder / "cold", tell) if question.asks_cold else None
+    return NextItem(table, dataset, answers, cold)
+
+
+def _answers(
+    table: Table,
+    question: Question,
+    folder: Path,
+    tell: Tell,
+    held_out: NDArray[np.bool_] | None = None,
+) -> tuple[Dataset, tuple[Answer, ...]]:
+    """What floors and networks answer; the dataset is the one that knows all of the items."""
+    things = {"content": table.things, "ids": table.things.bare()}
+    data = {}
+    for kind in dict.fromkeys(("content", *question.inputs)):
+        place = folder / kind
+        data[kind] = write(place, table.sequences, things[kind], longest=LONGEST, held_out=held_out)
     answers = [by_rule(rule, data["content"], question, tell) for rule in _rules(table)]
     for kind in question.inputs:
         answers += by_model(kind, data[kind], question, folder / "runs", tell)
-    cold = _cold(table, question, folder, tell) if question.asks_cold else None
-    return NextItem(table, data["content"], tuple(answers), cold)
+    return data["content"], tuple(answers)
 
 
 def _rules(table: Table) -> list[Rule]:
@@ -82,11 +96,7 @@ def _cold(table: Table, question: Question, folder: Path, tell: Tell) -> Cold:
     """
     rng = np.random.default_rng(question.seed)
     is_held_out = rng.random(len(table.things.ids)) < HELD_OUT
-    place = folder / "cold"
-    dataset = write(place, table.sequences, table.things, longest=LONGEST, held_out=is_held_out)
     once = replace(question, num_seeds=1)
-    answers = [by_rule(rule, dataset, once, lambda text: tell(f"cold: {text}"))
-               for rule in _rules(table)]  # fmt: skip
-    answers += by_model("content", dataset, once, folder / "cold-runs", tell)
+    _, answers = _answers(table, once, folder, lambda text: tell(f"cold: {text}"), is_held_out)
     last = table.sequences.offsets[1:] - 1
-    return Cold(tuple(answers), is_held_out[table.sequences.item[last]])
+    return Cold(answers, is_held_out[table.sequences.item[last]])

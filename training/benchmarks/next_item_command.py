@@ -21,6 +21,9 @@ Items = Annotated[Path | None, typer.Option(help="file of what is known of items
 Item = Annotated[str, typer.Option(help="column of lists of items, or one item a row")]
 Order = Annotated[str | None, typer.Option(help="column that a shopper's rows are ordered by")]
 ItemId = Annotated[str, typer.Option(help="column of the item, in the file of items")]
+Text = Annotated[str | None, typer.Option(help="column of the items' text")]
+Image = Annotated[str | None, typer.Option(help="column of the items' photos: bytes, or paths")]
+ImageEncoder = Annotated[str | None, typer.Option(help="vision model of transformers, or a folder")]
 Attributes = Annotated[Words, typer.Option(help="column of words or lists of words; repeatable")]
 Inputs = Annotated[Words, typer.Option(help="ids, content; repeatable; default: what there is")]
 Seen = Annotated[str, typer.Option(help="items of the history: excluded, or included")]
@@ -35,7 +38,9 @@ def next_item(
     item: Item = "item_ids",
     order: Order = None,
     item_id: ItemId = "item_id",
-    text: Annotated[str | None, typer.Option(help="column of the items' text")] = None,
+    text: Text = None,
+    image: Image = None,
+    image_encoder: ImageEncoder = None,
     attribute: Attributes = None,
     inputs: Inputs = None,
     seen: Seen = "excluded",
@@ -52,19 +57,21 @@ def next_item(
     from training.benchmarks import next_item_page as told
     from training.benchmarks import page, sequences
     from training.benchmarks.answers import Question
+    from training.benchmarks.contents import Sources
     from training.recipes import TEXT_WIDTH
 
-    columns = sequences.Columns(
-        user=user,
-        item=item,
-        order=order,
-        item_id=item_id,
-        text=text,
-        attributes=tuple(attribute or ()),
-    )
     with plainly(), TemporaryDirectory() as folder:
-        cache = Settings().home.resolve() / "cache" / "text"
-        read = sequences.read(table, items, columns, width=TEXT_WIDTH, cache=cache)
+        sources = Sources(
+            items=items,
+            item_id=item_id,
+            text=text,
+            image=image,
+            image_encoder=image_encoder,
+            attributes=tuple(attribute or ()),
+        )
+        columns = sequences.Columns(user=user, item=item, order=order)
+        cache = Settings().home.resolve() / "cache"
+        read = sequences.read(table, columns, sources, width=TEXT_WIDTH, cache=cache)
         question = Question(
             inputs=tuple(inputs or (["ids", "content"] if read.has_content else ["ids"])),
             size=size,

@@ -76,8 +76,8 @@ class CoOccurrence:
 class ContentNeighbours:
     """What is like what a shopper had: Σ_k 1/k cosine(c_{i_k}, c_j), k behaviours back.
 
-    c is an item's text vector beside its attributes, each part of length 1, rare attributes
-    counting more (inverse document frequency).
+    c is an item's vector of what frozen encoders say (text, image) beside its attributes, each part
+    of length 1, rare attributes counting more (inverse document frequency).
     """
 
     name = "content_neighbours"

@@ -29,12 +29,12 @@ from training.datasets import spine
 from training.datasets.catalogue import fit_items, item_spine, items_by_week
 from training.datasets.categories import Categories, fingerprint
 from training.datasets.encode import EncodeSpec
+from training.datasets.frozen import Encode, encoder_of, text_vectors
 from training.datasets.guard import check_labels, check_times
 from training.datasets.lineage import Run, lineage, sizes
 from training.datasets.normalise import Normaliser
 from training.datasets.split import label_array, write_split
 from training.datasets.spool import Ask, Spool
-from training.datasets.texts import Encode, encoder_of, text_vectors
 from training.folders import alone
 
 BUILD_LIMIT_S = 6 * 3600.0
@@ -54,7 +54,7 @@ class Reads:
 
     point_in_time: Callable[[pl.DataFrame, str, Settings], pl.DataFrame] = retrieval.point_in_time
     schema_hash: Callable[[Sequence[str], Settings], str] = retrieval.schema_hash
-    text_encoder: Callable[[str, int], tuple[str, Encode]] = encoder_of
+    text_encoder: Callable[[str, int], tuple[str, Encode[str]]] = encoder_of
 
 
 def build(

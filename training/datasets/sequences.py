@@ -74,16 +74,16 @@ class Things:
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     """"" = none."""
-    text_vectors: Floats
-    """``(I, D)``, zero where there is no text."""
+    vectors: Floats
+    """``(I, D)``, what frozen encoders say of each; zero where nothing is told."""
     attributes: tuple[tuple[int, ...], ...]
     """Numbers 1 .. of what each item has; empty for none."""
 
     def bare(self) -> Things:
         """The same items, of which nothing is told but their ids."""
         num = len(self.ids)
-        blank = np.zeros_like(self.text_vectors)
-        return Things(ids=self.ids, texts=("",) * num, text_vectors=blank, attributes=((),) * num)
+        blank = np.zeros_like(self.vectors)
+        return Things(ids=self.ids, texts=("",) * num, vectors=blank, attributes=((),) * num)
 
 
 def write(
@@ -166,10 +166,10 @@ def _write_items(folder: Path, things: Things, order: Ints, num_known: int) -> d
     num = len(order) + 1
     exists = np.ones((2, num), dtype=bool)
     exists[:, 0], exists[0, num_known + 1 :] = False, False
-    has_text = np.array([bool(things.texts[item]) for item in order])
+    is_told = things.vectors[order].any(axis=1)
     text = np.full(num, -1, dtype=np.int32)
-    text[1:][has_text] = np.arange(int(has_text.sum()))
-    texts = [things.texts[item] for item in order[has_text]]
+    text[1:][is_told] = np.arange(int(is_told.sum()))
+    texts = [things.texts[item] for item in order[is_told]]
     ItemsByWeek(
         ids=("", *(things.ids[item] for item in order)),
         exists=exists,
@@ -177,9 +177,9 @@ def _write_items(folder: Path, things: Things, order: Ints, num_known: int) -> d
         text=np.stack([text, text]),
         texts=tuple(texts) or ("",),
     ).save(folder)
-    vectors = things.text_vectors[order[has_text]]
+    vectors = things.vectors[order[is_told]]
     if not texts:
-        vectors = np.zeros((1, things.text_vectors.shape[1]), dtype=np.float32)
+        vectors = np.zeros((1, things.vectors.shape[1]), dtype=np.float32)
     np.save(folder / "text_vectors.npy", vectors.astype(np.float32))
     attributes = _padded([(), *(things.attributes[item] for item in order)])
     np.save(folder / "items_attributes.npy", attributes)

@@ -1,7 +1,7 @@
 """Models of transformers by name: packaged ones, folders, or whatever a hub has that is in reach.
 
 A name that ends in ``:random`` gives the same architecture with weights drawn from a seed, to
-measure what the learnt ones are worth. Next: ``text.py``, ``decoder.py``.
+measure what the learnt ones are worth. Next: ``text.py``, ``image.py``, ``decoder.py``.
 """
 
 from __future__ import annotations
@@ -58,6 +58,6 @@ def load_model(name: str, what: str, seed: int = 0) -> Any:
 def not_loaded(name: str, what: str, error: OSError) -> ValueError:
     """What a user is told of a model that is not in reach."""
     return ValueError(
-        f"{what} {name!r} could not be loaded ({error}); name one of {', '.join(PACKAGED)}, a "
-        "folder of a transformers model, or a model on a hub that this machine can reach"
+        f"{what} {name!r} could not be loaded ({error}); name a folder of a transformers model or "
+        f"one on a hub that this machine can reach (packaged, for texts: {', '.join(PACKAGED)})"
     )

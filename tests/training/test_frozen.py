@@ -1,10 +1,10 @@
-"""Text vectors are computed once."""
+"""What a frozen encoder says is computed once."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from training.datasets.texts import encoder_of, text_vectors
+from training.datasets.frozen import encoder_of, text_vectors
 
 
 class Encoder:
