@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from training.benchmarks.edges import Edges, adjacency, neighbours
 from training.datasets.frozen import (
     Encode,
     encoder_of,
@@ -48,6 +49,7 @@ class Sources:
     attributes: tuple[str, ...] = ()
     image_encoder: str | None = None
     """A vision model of transformers, by name or folder."""
+    edges: Edges | None = None
 
     def __post_init__(self) -> None:
         if (self.image is None) != (self.image_encoder is None):
@@ -64,7 +66,8 @@ class Sources:
     @property
     def columns(self) -> list[str]:
         """The columns that tell something."""
-        return [*(one for one in (self.text, self.image) if one), *self.attributes]
+        named = self.edges.item if self.edges else None
+        return [*(one for one in (self.text, self.image, named) if one), *self.attributes]
 
 
 def told(
@@ -100,6 +103,15 @@ def told(
         parts.append(whitened(vectors, np.array([bool(text) for text in texts]), width))
     if sources.image:
         parts.append(_seen(frame, sources, cache / "image", width))
+    if sources.edges is not None:
+        if not parts:
+            raise ValueError(
+                f"edges of {sources.edges.path.name} pass on what texts or photos tell of items, "
+                "and none are given; name their column by --text or --image"
+            )
+        joined = adjacency(frame["name"], sources.edges)
+        found = neighbours(joined, np.concatenate(parts, axis=1))
+        parts.append(whitened(found, np.any(found, axis=1), width))
     return Things(
         ids=tuple(ids),
         texts=texts,
@@ -136,7 +148,10 @@ def numbered(words: Sequence[Sequence[str]]) -> tuple[tuple[int, ...], ...]:
 
 
 def _told(ids: pl.Series, sources: Sources) -> pl.DataFrame:
-    """``text``, ``image`` and ``words`` of each item of `ids`; "", null and [] where nothing is."""
+    """``text``, ``image``, ``words`` of each item of `ids`; "", null and [] where nothing is told.
+
+    ``name`` is what edges call it.
+    """
     told = pl.DataFrame({"item": []}, {"item": pl.String})
     if sources.items is not None and sources.columns:
         told = _opened(sources.items, sources)
@@ -149,6 +164,8 @@ def _told(ids: pl.Series, sources: Sources) -> pl.DataFrame:
         if name not in told.columns:
             told = told.with_columns(pl.lit(None, kind).alias(name))
     found = pl.DataFrame({"item": ids}).join(told, on="item", how="left", maintain_order="left")
+    if "name" not in told.columns:
+        found = found.with_columns(pl.col("item").alias("name"))
     return found.with_columns(pl.col("text").fill_null(""), pl.col("words").fill_null([]))
 
 
@@ -166,6 +183,8 @@ def _opened(path: Path, sources: Sources) -> pl.DataFrame:
                 "must hold photos; give bytes of JPEG or PNG, or paths of such files"
             )
         parts.append(pl.col(sources.image).alias("image"))
+    if sources.edges and sources.edges.item:
+        parts.append(pl.col(sources.edges.item).cast(pl.String).alias("name"))
     if sources.attributes:
         words = [_words(frame, one).fill_null([]) for one in sources.attributes]
         parts.append(pl.concat_list(words).alias("words"))
