@@ -37,6 +37,9 @@ class ItemEncoder(Protocol):
     ) -> tuple[Floats, Floats]:
         """Vectors (n, W) and biases (n,) of items."""
 
+    def categories(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers (n,) of items' categories; 0 = none known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
@@ -55,6 +58,8 @@ class Catalogue:
     vectors: Floats
     """(items + 1, W); row 0 is zero."""
     biases: Floats
+    category: NDArray[np.int64]
+    """As the model numbers them; 0 = none known."""
     index: dict[str, int] = field(init=False, repr=False, compare=False)
     """Item id to row."""
 
@@ -87,6 +92,7 @@ def build(frame: pl.DataFrame, spec: EncodeSpec, encoder: ItemEncoder, as_of: in
         exists=_with_none(items.exists_I, False),
         vectors=_with_none(vectors, 0.0),
         biases=_with_none(biases, 0.0),
+        category=_with_none(encoder.categories(items.index_I), 0),
     )
 
 

@@ -60,6 +60,7 @@ class Predictor:
         self._columns: tuple[str, ...] = tuple(bundle.manifest["heads"])
         self.heads, self.amounts = bundle.chances, bundle.amounts
         self._user, self._items = self._session("user.onnx"), self._session("items.onnx")
+        self._inputs = [one.name for one in self._user.get_inputs()]
         self._outputs = [one.name for one in self._user.get_outputs()]
         self.next_actions: dict[str, Any] = bundle.manifest.get(TASK, {})
         self._texts = TextCache(cache, bundle)
@@ -99,7 +100,8 @@ class Predictor:
     def score(self, row: Mapping[str, Any], asked_at: int, catalogue: Catalogue) -> Scores:
         """Score one shopper's row of the feature service against every item of `catalogue`."""
         users = encode_user(row, asked_at, self.spec, catalogue.index)
-        said = self._user.run(None, _user_inputs(users, catalogue))
+        given = _user_inputs(users, catalogue)
+        said = self._user.run(None, {name: given[name] for name in self._inputs})
         outputs = dict(zip(self._outputs, said, strict=True))
         vector, copies, probabilities = said[:3]
         items = catalogue.vectors @ vector[0] + catalogue.biases
@@ -123,6 +125,13 @@ class Predictor:
             None, {"text_vector": text_vectors, "item_index": index, "item_scalars": scalars}
         )
         return found[0], found[1]
+
+    def categories(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers (n,) of items' categories, from 1 on; 0 = none known, or a new item."""
+        told = self.next_actions.get("category_of_item", [])
+        number = np.zeros(len(self.spec.vocabulary) + 1, dtype=np.int64)
+        number[1 : len(told) + 1] = np.array(told, dtype=np.int64) + 1
+        return number[index]
 
     def text_vectors(self, texts: Sequence[str]) -> Floats:
         """Vectors (n, D) of `texts`, zero for an empty one; each text is encoded once ever."""
@@ -227,6 +236,7 @@ def _user_inputs(users: UserArrays, catalogue: Catalogue) -> dict[str, NDArray]:
         "amounts": users.amount_BL,
         "time_to_now": users.time_to_now_B,
         "scalars": users.scalars_BF,
+        "categories": catalogue.category[users.item_BL],
     }
 
 

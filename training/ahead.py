@@ -51,9 +51,11 @@ def described(network: Network, dataset: Dataset) -> tuple[dict[str, Any], dict[
     kind, days, category = step_labels(dataset, split, rows[split])
     average = (kind[:, :, None] == np.arange(len(OUTCOMES))).mean(axis=0)
     typical = [float(np.median(one[~np.isnan(one)] if (one == one).any() else 0)) for one in days.T]
+    told = dataset.meta.get("categories", {})
     content = {
         "outcomes": list(OUTCOMES),
-        "categories": dataset.meta.get("categories", {}).get("names", []),
+        "categories": told.get("names", []),
+        "category_of_item": told.get("of_item", [])[1 : dataset.meta["num_vocabulary"]],
         "average": {"kinds": average.tolist(), "days": typical},
     }
     if split == "train":

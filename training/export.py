@@ -11,11 +11,11 @@ user.onnx   item_vectors (n, L, W) (zero = no item), kinds (n, L) int64,   user_
             scalars (n, F)                                                 probabilities (n, H)
 =========== ============================================================== ======================
 
-Where next actions are foreseen, user.onnx also gives step_kinds (n, U, O), step_days (n, U) and
-step_categories (n, U, C). All else is float32. Histories are padded on the right with kind 0 and
-are at least one position long; an empty history is one padding position. An item's score is
-``user_vector . item_vector + item_bias``, plus ``copy`` at each position of the history that
-concerns it. Next: ``bundle.py``.
+Where next actions are foreseen, user.onnx also takes categories (n, L) int64 (0 = none known) and
+gives step_kinds (n, U, O), step_days (n, U) and step_categories (n, U, C). All else is float32.
+Histories are padded on the right with kind 0 and are at least one position long; an empty history
+is one padding position. An item's score is ``user_vector . item_vector + item_bias``, plus ``copy``
+at each position of the history that concerns it. Next: ``bundle.py``.
 """
 
 from __future__ import annotations
@@ -172,8 +172,9 @@ def real_inputs(network: Network, dataset: Dataset, num: int = 64) -> Inputs:
     rows = np.flatnonzero(weeks == weeks[0])[:num]
     users = padded(examples.history.take(rows), examples.asked_at[rows], examples.scalars[rows])
     texts_ND = torch.as_tensor(np.array(dataset.text_vectors))
-    item_IW, _ = network.item_vectors(dataset.items(int(weeks[0])).to("cpu"), texts_ND)
-    return {
+    catalogue = dataset.items(int(weeks[0]))
+    item_IW, _ = network.item_vectors(catalogue.to("cpu"), texts_ND)
+    told = {
         "item_vectors": item_IW.numpy()[users.item_BL] * (users.item_BL > 0)[:, :, None],
         "kinds": users.kind_BL,
         "gaps": users.gap_BL,
@@ -182,6 +183,9 @@ def real_inputs(network: Network, dataset: Dataset, num: int = 64) -> Inputs:
         "time_to_now": users.time_to_now_B,
         "scalars": users.scalars_BF,
     }
+    if network.user.future is not None:
+        told["categories"] = catalogue.category_I[users.item_BL]
+    return told
 
 
 def _weights(run: Run, network: Network) -> dict[str, np.ndarray]:

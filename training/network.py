@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from training.datasets.batches import Dataset
 from training.models.batch import Batch, Catalogue, Output
 from training.models.blocks import Blocks
+from training.models.future import FutureDecoder
 from training.models.items import ItemEncoder
 from training.models.sequence import History
 from training.models.softmax import Scores
@@ -59,6 +60,7 @@ class Network(nn.Module):
                 self.user.heads[name] = task.head(num_features)
             if task.labels:
                 self.user.future = task.head(num_features)
+                _know_categories(self.user.future, sizes)
         self.num_scalars = int(sizes["num_scalars"])
         self.every_position = config.every_position
         self.seen = -BARRED if config.bars_seen else 0.0
@@ -78,7 +80,7 @@ class Network(nn.Module):
         vector_PW = F.embedding(batch.item_P, item_IW) * (batch.item_P > 0).unsqueeze(1)
         blocks = Blocks(batch.shapes)
         numbers = (batch.kind_P, batch.gap_P, batch.quantity_P, batch.amount_P)
-        history = History(vector_PW, *numbers, blocks)
+        history = History(vector_PW, *numbers, blocks, catalogue.category_I[batch.item_P])
         everywhere = self.every_position and self.training
         user = self.user(history, batch.time_to_now_B, batch.scalars_BF, everywhere)
         bias_I = bias_I.masked_fill(~catalogue.exists_I, float("-inf"))
@@ -124,6 +126,13 @@ class Network(nn.Module):
         """Parameters in all, and those among them that training moves."""
         sizes = [(p.numel(), p.requires_grad) for p in self.parameters()]
         return sum(n for n, _ in sizes), sum(n for n, moves in sizes if moves)
+
+
+def _know_categories(head: nn.Module, sizes: Mapping[str, Any]) -> None:
+    """Tell what foresees steps how many categories there are."""
+    if isinstance(head, FutureDecoder):
+        num = len(sizes.get("categories", {}).get("names", ()))
+        head.category.known_C[:num] = True
 
 
 def columns_of(tasks: Mapping[str, Task]) -> dict[str, Columns]:

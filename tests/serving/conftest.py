@@ -65,6 +65,7 @@ STEPS = {
 NEXT_ACTIONS = {
     "outcomes": ["view", "click", "cart", "purchase", "return", "leave"],
     "categories": ["kitchen", "garden"],
+    "category_of_item": [0, -1, 1],
     "average": {"kinds": [[0.5, 0.0, 0.0, 0.2, 0.0, 0.3]] * 2, "days": [7.0, 8.0]},
 }
 

@@ -53,6 +53,12 @@ def test_a_new_items_vector_comes_from_its_text_alone(desk, catalogue):
     np.testing.assert_allclose(again[0], projection, rtol=1e-5)
 
 
+def test_the_model_is_told_categories_by_its_own_numbers(desk, catalogue):
+    told = {item: int(catalogue.category[row]) for item, row in catalogue.index.items()}
+    assert (told["cup"], told["lamp"], told["plate"], told["vase"]) == (1, 0, 2, 0)
+    assert catalogue.category[0] == 0
+
+
 def test_texts_are_encoded_once_ever(model, tmp_path, monkeypatch):
     first = Predictor(model, tmp_path)
     vectors = first.text_vectors(["a red cup", "", "a blue lamp", "a red cup"])

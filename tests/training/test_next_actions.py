@@ -15,7 +15,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from feature_repo.events import EVENT_SCHEMA
+from feature_repo.events import EVENT_SCHEMA, KIND_CODES
 from feature_repo.merging import merge
 from feature_repo.warehouse import Warehouse
 from tests.conftest import copy_home
@@ -27,8 +27,10 @@ from training.export import real_inputs
 from training.floors.reading import examples_of, step_labels
 from training.loop import train
 from training.metrics.steps import LEAVE, NUM_STEPS, OUTCOMES, hit_rate, step_metrics, time_error
-from training.models.future import Future, FutureDecoder, marginals
+from training.models.blocks import Blocks
+from training.models.future import Future, FutureDecoder, PastCategories, marginals
 from training.models.graphs import OUTPUTS, STEP_OUTPUTS, UserGraph, compare, write_graph
+from training.models.sequence import History
 from training.network import prepare
 from training.recipes import shopper
 from training.run import Calendar, OptimConfig
@@ -40,6 +42,7 @@ DAY = 86_400_000_000
 CALENDAR = Calendar(train_end=200 * DAY, valid_end=230 * DAY, test_end=265 * DAY, horizon_days=30)
 VIEW, CLICK, CART, PURCHASE, RETURN = range(5)
 TASK = TASKS["next_actions"]
+BOUGHT, LOOKED = KIND_CODES["purchase"], KIND_CODES["view"]
 
 
 def event(kind, at_days, item="cup", order=None, late_days=0.0, category=None, user="ann"):
@@ -107,14 +110,30 @@ class TestExamples:
         assert asked() == []
 
 
+def decoder(steps=NUM_STEPS):
+    made = FutureDecoder(4, num_steps=steps, num_outcomes=len(OUTCOMES), num_categories=3)
+    made.category.known_C.fill_(True)
+    return made
+
+
+def history(*rows):
+    """A history (item's category, kind, days ago) of each shopper; how long ago, by the last."""
+    longest = max(map(len, rows))
+    padded = [[*row, *[(0, 0, row[-1][2])] * (longest - len(row))] for row in rows]
+    category, kind, days = torch.tensor(padded, dtype=torch.float32).flatten(0, 1).unbind(1)
+    blank = torch.zeros(len(days))
+    told = (torch.zeros(len(days), 4), kind.long(), *[blank] * 3)
+    return History(*told, Blocks(((len(rows), longest),)), category.long()), days
+
+
 def future(seed=0, num=3, steps=NUM_STEPS):
     """A random future of `num` shoppers."""
     torch.manual_seed(seed)
-    decoder = FutureDecoder(4, num_steps=steps, num_outcomes=len(OUTCOMES), num_categories=3)
+    made = decoder(steps)
     with torch.no_grad():
-        for parameter in decoder.parameters():
+        for parameter in made.parameters():
             parameter.normal_()
-        return decoder(torch.randn(num, 4))
+        return made(torch.randn(num, 4), *history(*[[(1, BOUGHT, 0.0)]] * num))
 
 
 class TestLoss:
@@ -150,11 +169,11 @@ class TestLoss:
 
     def test_examples_of_other_tasks_teach_nothing_and_spoil_no_gradient(self):
         features = torch.randn(2, 4, requires_grad=True)
-        decoder = FutureDecoder(4, num_steps=NUM_STEPS, num_outcomes=6, num_categories=3)
+        made, past = decoder(), history([(1, BOUGHT, 0.0)], [(2, LOOKED, 0.0)])
         label = torch.full((2, 15), math.nan)
-        assert float(self.loss(decoder(features), label)) == 0.0
+        assert float(self.loss(made(features, *past), label)) == 0.0
         label[0, :5] = LEAVE
-        self.loss(decoder(features), label).backward()
+        self.loss(made(features, *past), label).backward()
         assert torch.isfinite(features.grad).all()
         assert (features.grad[1] == 0).all()
         assert (features.grad[0] != 0).any()
@@ -178,6 +197,34 @@ class TestFuture:
         torch.testing.assert_close(chances.sum(dim=2), torch.ones(20, NUM_STEPS))
         assert (chances[:, :, LEAVE].diff(dim=1) >= -1e-6).all()
         assert (said.days_BU.diff(dim=1) >= 0).all()
+
+
+class TestPastCategories:
+    def chances(self, *rows, fading=1.0, even=1.0, known=3):
+        """Of the first step, by category."""
+        past = PastCategories(NUM_STEPS, 3)
+        past.known_C[:known] = True
+        with torch.no_grad():
+            past.fading.fill_(fading)
+            past.log_even_U.fill_(math.log(even))
+            return past(*history(*rows))[:, 0].exp()
+
+    def test_a_category_is_likelier_the_more_and_the_later_it_was_met(self):
+        row = [(1, LOOKED, 3.0), (1, LOOKED, 3.0), (2, BOUGHT, 0.0)]
+        [alike] = self.chances(row, fading=0.0, even=3.0)
+        torch.testing.assert_close(alike, torch.tensor([3.0, 2.0, 1.0]) / 6)
+        [faded] = self.chances(row, fading=1.0, even=3.0)
+        torch.testing.assert_close(faded, torch.tensor([1.5, 2.0, 1.0]) / 4.5)
+
+    def test_of_whom_nothing_is_known_every_category_is_as_likely(self):
+        past = [(0, BOUGHT, 0.0), (2, LOOKED, 0.0)], [(0, 0, 0.0), (0, 0, 0.0)]
+        some, nothing = self.chances(*past)
+        assert some.argmax() == 1
+        torch.testing.assert_close(nothing, torch.full((3,), 1 / 3))
+
+    def test_what_is_no_category_never_comes(self):
+        [said] = self.chances([(1, BOUGHT, 0.0)], known=2)
+        torch.testing.assert_close(said, torch.tensor([0.75, 0.25, 0.0]), atol=1e-6, rtol=1e-6)
 
 
 class TestMetrics:
@@ -287,5 +334,7 @@ def test_training_lowers_the_loss_and_the_bundle_tells_names_and_averages(datase
     told, metrics = described(prepare(RUN, dataset), dataset)
     assert told["outcomes"] == list(OUTCOMES)
     assert told["categories"] == dataset.meta["categories"]["names"]
+    known = dataset.meta["categories"]["of_item"][1 : dataset.meta["num_vocabulary"]]
+    assert told["category_of_item"] == known
     assert np.sum(told["average"]["kinds"], axis=1) == pytest.approx([1.0] * NUM_STEPS)
     assert {"next_actions/log_loss", "next_actions/days_error"} < set(metrics)

@@ -77,6 +77,7 @@ class Dataset:
             text_I=self._items["text"][week].astype(np.int64),
             index_I=np.where(index_I < self.meta["num_vocabulary"], index_I, 0),
             attribute_IA=self._attributes,
+            category_I=self._categories,
         )
 
     def examples(self, split: str) -> Examples:
@@ -169,6 +170,14 @@ class Dataset:
         if not self.meta.get("num_attributes"):
             return np.zeros((self.meta["num_items"], 0), dtype=np.int64)
         return self._map("items_attributes").astype(np.int64)
+
+    @cached_property
+    def _categories(self) -> Ints:
+        """Categories (I,) of the items that training knew, as a bundle tells them."""
+        told = self.meta.get("categories", {}).get("of_item", [])[: self.meta["num_vocabulary"]]
+        category_I = np.zeros(self.meta["num_items"], dtype=np.int64)
+        category_I[: len(told)] = np.array(told, dtype=np.int64) + 1
+        return category_I
 
     def _map(self, name: str) -> NDArray:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")

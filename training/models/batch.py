@@ -108,6 +108,8 @@ class Catalogue(_Movable):
     """int64, row of the item's id embedding: itself in 1 .. K, 0 for items beyond K."""
     attribute_IA: Any
     """int64, what the item has (a brand, categories), of a dataset that tells it; 0 = no more."""
+    category_I: Any
+    """int64, number of the item's category from 1 on; 0 = none known, or the item is beyond K."""
 
 
 @dataclass(frozen=True, kw_only=True)

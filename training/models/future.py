@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.models.sequence import History
+
 HIDDEN = 32
 MAX_LOG_DAYS = 7.0
 """No step is foreseen farther from the one before than some three years."""
+NEVER = -30.0
+"""Logit of what is no category."""
 
 
 class Future(NamedTuple):
@@ -26,7 +30,38 @@ class Future(NamedTuple):
     days_BU: Tensor
     """Median days from the moment of asking to the step, if it comes; ascending."""
     category_BUC: Tensor
-    """Logit of each category of the step, if it comes."""
+    """Log chance of each category of the step, if it comes."""
+
+
+class PastCategories(nn.Module):
+    """Which category comes next: each by its share of what the shopper did.
+
+    A behaviour weighs (1 + days to the last one)^-fading, and for each step some more are spread
+    evenly over the C known categories (the mean of a Dirichlet posterior): who did little is hardly
+    told apart from anybody. No category has a number of its own, since what is wanted moves with
+    the season, and training would teach that of another.
+    """
+
+    known_C: Tensor
+
+    def __init__(self, num_steps: int, num_categories: int) -> None:
+        super().__init__()
+        self.fading = nn.Parameter(torch.ones(()))
+        self.log_even_U = nn.Parameter(torch.zeros(num_steps))
+        known_C = torch.zeros(num_categories, dtype=torch.bool)
+        self.register_buffer("known_C", known_C, persistent=False)
+
+    def forward(self, history: History, age_P: Tensor) -> Tensor:
+        """Log chances (B, U, C)."""
+        assert history.category_P is not None, "who foresees steps is told categories"
+        number_C = torch.arange(1, len(self.known_C) + 1, device=age_P.device)
+        is_of_PC = history.category_P.unsqueeze(1) == number_C
+        weight_P = (-self.fading * age_P.log1p()).exp()
+        sum_B1C = history.blocks.total(weight_P.unsqueeze(1) * is_of_PC).unsqueeze(1)
+        even_U1 = self.log_even_U.exp().unsqueeze(1)
+        even_UC = even_U1 * self.known_C / self.known_C.sum().clamp(min=1)
+        chance_BUC = (sum_B1C + even_UC) / (sum_B1C.sum(dim=2, keepdim=True) + even_U1)
+        return chance_BUC.clamp(min=1e-9).log().masked_fill(~self.known_C, NEVER)
 
 
 class FutureDecoder(nn.Module):
@@ -41,19 +76,17 @@ class FutureDecoder(nn.Module):
         self.before = nn.Parameter(torch.randn(num_outcomes, HIDDEN) * 0.1)
         self.outcome = nn.Linear(HIDDEN, num_outcomes)
         self.days = nn.Sequential(nn.Linear(width, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, num_steps))
-        self.category = nn.Linear(HIDDEN, num_categories)
-        self.taste = nn.Linear(width, num_categories)
+        self.category = PastCategories(num_steps, num_categories)
 
-    def forward(self, features_BX: Tensor) -> Future:
-        """The steps of each row of features."""
+    def forward(self, features_BX: Tensor, history: History, age_P: Tensor) -> Future:
+        """The steps of each row of features; `age_P` are days to the last of its behaviours."""
         hidden_BUH = self.shopper(features_BX).unsqueeze(1) + self.step
         after_BUJH = F.gelu(hidden_BUH.unsqueeze(2) + self.before)
-        hidden_BUH = F.gelu(hidden_BUH)
         log_gap_BU = F.softplus(self.days(features_BX)).clamp(max=MAX_LOG_DAYS)
         return Future(
             log_step_BUJO=self.outcome(after_BUJH).log_softmax(dim=3),
             days_BU=log_gap_BU.expm1().cumsum(dim=1),
-            category_BUC=self.category(hidden_BUH) + self.taste(features_BX).unsqueeze(1),
+            category_BUC=self.category(history, age_P),
         )
 
 

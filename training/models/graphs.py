@@ -40,8 +40,9 @@ class UserGraph(nn.Module):
         amounts: Tensor,
         time_to_now: Tensor,
         scalars: Tensor,
+        categories: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """The outputs of user.onnx."""
+        """The outputs of user.onnx; `categories` are asked where next steps are foreseen."""
         rows, length = kinds.shape
         history = History(
             vector_PW=item_vectors.flatten(0, 1),
@@ -50,6 +51,7 @@ class UserGraph(nn.Module):
             quantity_P=quantities.flatten(),
             amount_P=amounts.flatten(),
             blocks=Blocks(((rows, length),)),
+            category_P=None if categories is None else categories.flatten(),
         )
         user = self.network.user(history, time_to_now, scalars)
         copy = user.copy_P.unflatten(0, (rows, length))
@@ -106,6 +108,7 @@ DYNAMIC = {
     "amounts": ("n", "length"),
     "time_to_now": ("n",),
     "scalars": ("n",),
+    "categories": ("n", "length"),
 }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from training.models.config import MAX_CATEGORIES
+
 Inputs = dict[str, np.ndarray]
 
 
@@ -44,7 +46,7 @@ def _histories(network: Any, lengths: list[int], rng: np.random.Generator) -> In
     num_kinds = network.user.sequence.kind.num_embeddings
     kinds = rng.integers(1, num_kinds, (num, longest)) * real
     gaps, quantities, amounts = (_normal(rng, num, longest) ** 2 * real for _ in range(3))
-    return {
+    told = {
         "item_vectors": vectors * real[:, :, None].astype(np.float32),
         "kinds": kinds,
         "gaps": gaps,
@@ -53,6 +55,9 @@ def _histories(network: Any, lengths: list[int], rng: np.random.Generator) -> In
         "time_to_now": _normal(rng, num) ** 2,
         "scalars": _normal(rng, num, network.num_scalars),
     }
+    if network.user.future is not None:
+        told["categories"] = rng.integers(0, MAX_CATEGORIES + 1, (num, longest)) * real
+    return told
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -35,6 +35,8 @@ class History(NamedTuple):
     quantity_P: Tensor
     amount_P: Tensor
     blocks: Blocks
+    category_P: Tensor | None = None
+    """Number of the category of each behaviour's item; None where next steps are not foreseen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class UserEncoder(nn.Module):
         features_XX = torch.cat([readout_XR, now_X1, scalars_XF], dim=1)
         logits = [head(features_XX) for head in self.heads.values()]
         empty = readout_XR.new_zeros(readout_XR.shape[0], 0)
-        future = None if self.future is None else self.future(features_XX)
+        future = None if self.future is None else self.future(features_XX, history, encoded.age_P)
         return User(vector_XW, copy_P, torch.cat([empty, *logits], dim=1), future)
 
     def _taste(self, history: History, encoded: Encoded, everywhere: bool) -> Tensor:
