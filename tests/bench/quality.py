@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from tests.bench.costs import Cost, run
 from tests.bench.quality_page import Figures, Goal, Section, draw, page
 from tests.bench.shop_quality import Shop
 from tests.bench.shop_sections import SHOP, ShopSection
@@ -140,17 +139,12 @@ def measure(names: Sequence[str]) -> None:
 def _ask_table(section: Section) -> None:
     """Run one command on one core, and keep its figures."""
     words = [str(DATA / w) if w.endswith(".parquet") else w for w in section.command.split()]
-    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         places = ["--figures", f"{folder}/figures.json", "--output", f"{folder}/page.html"]
-        subprocess.run(
-            [sys.executable, "-m", "training", "benchmark", *words, *places],
-            check=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-        )
+        command = [sys.executable, "-m", "training", "benchmark", *words, *places]
+        _, cost = run(command, os.environ | {"OMP_NUM_THREADS": "1"})
         told = json.loads(Path(folder, "figures.json").read_text())
-    _keep(section.name, told, time.monotonic() - began)
+    _keep(section.name, told, cost)
 
 
 def _ask_shop(sections: Sequence[ShopSection]) -> None:
@@ -158,14 +152,14 @@ def _ask_shop(sections: Sequence[ShopSection]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop(Path(folder), DATA)
         for section in sections:
-            _keep(section.name, section.tell(shop), shop.seconds)
+            _keep(section.name, section.tell(shop), shop.cost)
 
 
-def _keep(name: str, told: Figures, seconds: float) -> None:
+def _keep(name: str, told: Figures, cost: Cost) -> None:
     RESULTS.mkdir(exist_ok=True)
-    kept = {**told, "seconds": round(seconds)}
+    kept = {**told, "seconds": round(cost.seconds), "cpu_s": round(cost.cpu_s)}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    print(f"{name}: {seconds:,.0f} s", flush=True)
+    print(f"{name}: {cost.seconds:,.0f} s, {cost.cpu_s:,.0f} CPU-s", flush=True)
 
 
 def found() -> dict[str, Figures]:

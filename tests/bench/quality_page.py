@@ -1,8 +1,8 @@
 """The page of quality: what a section is, whether its goals are met, and how it is written.
 
 Figures are what ``--figures`` of a benchmark keeps: ``title``, ``facts`` and ``tables`` (heads and
-rows by name), and beside them ``seconds`` and, where the table "Accuracy" is not the picture,
-``bars``. Next: ``quality.py``, which measures, and ``shop_sections.py``.
+rows by name), and beside them ``seconds``, ``cpu_s`` and, where the table "Accuracy" is not the
+picture, ``bars``. Next: ``quality.py``, which measures, and ``shop_sections.py``.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ class Section:
         return "python -m training benchmark " + self.command.replace(" --", " \\\n    --")
 
     @property
-    def clock(self) -> str:
-        """What the time of its figures is that of."""
-        return "by the clock on one core, beside other work"
+    def work(self) -> str:
+        """The piece of work that its figures come from, which sections may share."""
+        return self.name
 
 
 def page(intro: str, sections: Sequence[Section], figures: Mapping[str, Figures]) -> str:
     """The whole page: of `sections` those that have figures, and the goals of all."""
     parts = [_section(one, figures[one.name]) for one in sections if one.name in figures]
-    return "\n".join([intro, _summary(sections, figures), *parts])
+    return "\n".join([intro, _summary(sections, figures), _total(sections, figures), *parts])
 
 
 def draw(name: str, figures: Figures) -> None:
@@ -113,8 +113,31 @@ def _summary(sections: Sequence[Section], figures: Mapping[str, Figures]) -> str
     return "\n".join(lines) + "\n"
 
 
+def _total(sections: Sequence[Section], figures: Mapping[str, Figures]) -> str:
+    """What measuring all of it takes."""
+    works: dict[str, float] = {}
+    for one in sections:
+        if one.name in figures:
+            works[one.work] = max(works.get(one.work, 0.0), _minutes(figures[one.name])[0])
+    total = sum(works.values())
+    return (
+        f"All of it took {total:.0f} minutes of one core (of the CPU where they were counted, else "
+        f"by the clock), and two pieces run side by side: some {total / 2:.0f} minutes on two "
+        "cores.\n"
+    )
+
+
+def _minutes(figures: Figures) -> tuple[float, str]:
+    """How long it took, and in what minutes."""
+    if "cpu_s" in figures:
+        return figures["cpu_s"] / 60, "CPU-minutes"
+    return figures["seconds"] / 60, "minutes by the clock on one core, beside other work"
+
+
 def _section(section: Section, figures: Figures) -> str:
-    about = f"{', '.join(figures['facts'])}; {figures['seconds'] / 60:.0f} minutes {section.clock}."
+    minutes, unit = _minutes(figures)
+    shared = "" if section.work == section.name else ", which the sections of this shop share"
+    about = f"{', '.join(figures['facts'])}; {minutes:.0f} {unit}{shared}."
     what = figures["bars"]["what"] if "bars" in figures else "NDCG@10"
     picture = f"![{section.title}: {what} by source](pictures/quality-{section.name}.svg)"
     tables = [_table(name, told) for name, told in figures["tables"].items()]

@@ -7,14 +7,12 @@ Its sections share the home and the fits. Next: ``shop_tables.py``, which reads 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.costs import Cost, run
 from tests.story.terminal import environment
 from training.recipes import shopper
 
@@ -51,8 +49,8 @@ class Shop:
     """Online Retail in a home below `folder`; its files lie in `data`."""
 
     def __init__(self, folder: Path, data: Path) -> None:
-        self.seconds = 0.0
-        """By the clock, of all that was run so far."""
+        self.cost = Cost()
+        """Of all that was run so far."""
         self._data, self._fits = data, dict[tuple[tuple[str, ...], int], Fit]()
         self._environment = environment(folder / "home") | {"OMP_NUM_THREADS": "1"}
 
@@ -78,18 +76,9 @@ class Shop:
 
     def _run(self, *command: str) -> tuple[str, float]:
         """What a command printed, and the CPU seconds that it took."""
-        began = time.monotonic()
-        with subprocess.Popen(
-            command, env=self._environment, stdout=subprocess.PIPE, text=True
-        ) as running:
-            assert running.stdout is not None
-            said = running.stdout.read()
-            _, status, used = os.wait4(running.pid, 0)
-            running.returncode = os.waitstatus_to_exitcode(status)
-        self.seconds += time.monotonic() - began
-        if running.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed: {said}")
-        return said, used.ru_utime + used.ru_stime
+        said, cost = run(command, self._environment)
+        self.cost += cost
+        return said, cost.cpu_s
 
 
 def settings(tasks: tuple[str, ...]) -> list[str]:
