@@ -15,7 +15,7 @@ from tests.training import synthetic
 from training.calibrate import predict
 from training.loop import Training, train
 from training.methods.average import Average
-from training.methods.gradients import average_gradients, learning_rate
+from training.methods.gradients import average_gradients, learning_rate, make_optimizer
 from training.metrics.probability import auc
 from training.network import Network, load_state
 from training.run import ModelConfig, OptimConfig, Run
@@ -156,6 +156,21 @@ def test_the_rate_warms_up_and_ends_at_nothing():
     assert learning_rate(pace, 100, 0.5) == pytest.approx(0.5)
     assert learning_rate(pace, 100, 1.0) == pytest.approx(0.0)
     assert learning_rate(OptimConfig(max_steps=50), 50, 0.1) == pytest.approx(0.0)
+
+
+def test_what_is_learnt_for_ids_is_held_back_by_a_decay_of_its_own(dataset):
+    network = Network(RUN, dataset.meta)
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    torch.nn.init.ones_(network.items.delta.weight)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    pace = OptimConfig(learning_rate=0.01, weight_decay=0.0, id_decay=2.0)
+    make_optimizer(network, pace).step()
+    for name, value in network.named_parameters():
+        if name == "items.delta.weight":
+            torch.testing.assert_close(value, torch.full_like(value, 0.98))
+        else:
+            assert torch.equal(value, before[name]), name
 
 
 def test_a_gradient_is_the_mean_over_examples():

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from training.models.config import check_positive
 
+IDS = "items.delta.weight"
+"""Name of the vectors that are learnt for single item ids."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimConfig:
@@ -24,6 +27,9 @@ class OptimConfig:
     """Stop after so many steps, in the middle of an epoch if need be; None = all epochs."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
+    id_decay: float = 0.01
+    """Weight decay of what is learnt for single item ids: Adam moves the vector of an item that two
+    people bought as far as that of a bestseller, and this is what holds it back."""
     num_warmup_steps: int = 20
     clip_norm: float = 1.0
     """Gradients longer than this are shortened to it."""
@@ -48,11 +54,12 @@ class OptimConfig:
 
 def make_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) over the parameters that move."""
-    moving = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in moving if p.ndim > 1], "weight_decay": optim.weight_decay},
-        {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    decays: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            decay = optim.id_decay if name == IDS else optim.weight_decay
+            decays.setdefault(decay if parameter.ndim > 1 else 0.0, []).append(parameter)
+    groups = [{"params": some, "weight_decay": decay} for decay, some in decays.items()]
     # One kernel for all parameters: many small ones cost more to walk through than to move.
     return torch.optim.AdamW(groups, lr=optim.learning_rate, fused=True)
 
