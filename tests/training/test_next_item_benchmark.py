@@ -19,6 +19,9 @@ from training.benchmarks.answers import Question
 from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, Popularity, known
 from training.datasets.sequences import write
 
+TOLD = ["--items", "items.csv", "--attribute", "brand"]
+EDGES = ["--edges", "edges.csv"]
+
 
 def encode(texts):
     """A text encoder that knows the word of the group, and little else."""
@@ -206,9 +209,20 @@ def test_the_command_prints_tables_and_writes_page_and_figures(tmp_path):
         (["--inputs", "prices"], "there is no input 'prices'"),
         (["--seen", "twice"], "seen items are 'twice'"),
         (["--size", "huge"], "size is 'huge'"),
+        (["--text", "title"], "column 'title' tells of items; give their file by --items"),
+        (["--image", "photo"], "--image and --image-encoder belong together"),
+        ([*TOLD, "--image", "photo", "--image-encoder", "x"], "has no column 'photo'"),
+        ([*TOLD, *EDGES], "edges.csv holds the relations kind_of, and none is named"),
+        ([*TOLD, *EDGES, "--relation", "like"], "edges.csv has no relation 'like'"),
+        ([*TOLD, *EDGES, "--relation", "kind_of", "--edge-item", "code"], "has no column 'code'"),
+        ([*TOLD, *EDGES, "--edge-columns", "from,kind"], "--edge-columns is 'from,kind'"),
+        ([*TOLD, *EDGES, "--known-before", "soon"], "'--known-before' holds 'soon'"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_in_words(tmp_path, options, message):
+def test_what_cannot_be_asked_is_refused_in_words(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    items().drop("kinds").write_csv("items.csv")
+    pl.DataFrame({"head": [1], "relation": ["kind_of"], "tail": ["cup"]}).write_csv("edges.csv")
     table().write_parquet(tmp_path / "own.parquet")
     said = run(tmp_path / "own.parquet", *options)
     assert said.startswith("FAILED")

@@ -95,6 +95,8 @@ def told(
         When a file or column cannot be what it is said to be.
     """
     frame = _told(ids, sources)
+    # Before the encoders, which take their time.
+    joined = adjacency(frame["name"], sources.edges) if sources.edges else None
     texts = tuple(frame["text"].to_list())
     parts = []
     if any(texts):
@@ -103,13 +105,12 @@ def told(
         parts.append(whitened(vectors, np.array([bool(text) for text in texts]), width))
     if sources.image:
         parts.append(_seen(frame, sources, cache / "image", width))
-    if sources.edges is not None:
+    if joined is not None:
         if not parts:
             raise ValueError(
-                f"edges of {sources.edges.path.name} pass on what texts or photos tell of items, "
-                "and none are given; name their column by --text or --image"
+                "edges pass on what texts or photos tell of items, and none are given; name their "
+                "column by --text or --image"
             )
-        joined = adjacency(frame["name"], sources.edges)
         found = neighbours(joined, np.concatenate(parts, axis=1))
         parts.append(whitened(found, np.any(found, axis=1), width))
     return Things(
