@@ -229,7 +229,7 @@ def test_a_shopper_is_found_and_everything_of_them_is_shown(page, served):
     page.wait("document.querySelector('#experiments h3')")
     keep(page, "laptop")
     if folder := os.environ.get("CONSOLE_PICTURES"):
-        page.resize(1240, 1010)
+        page.resize(1240, 1500)
         page.do("document.activeElement.blur()")
         page.picture(Path(folder) / "console.png", is_whole=False)
         page.resize(1366, 850)
