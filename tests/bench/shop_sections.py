@@ -167,8 +167,8 @@ SHOP: tuple[ShopSection, ...] = (
         reading=(
             "Counting what this shopper bought before is as good as the network where seen items "
             "are included: it finds a little more of a basket and orders it a little worse. "
-            "Among what a shopper never bought it is ahead of every floor, by little in plain "
-            "numbers. One seed."
+            "Among what a shopper never bought it is ahead of every floor in order, by little in "
+            "plain numbers."
         ),
         goals=(*ahead(ALL_ITEMS, basket(ALL_ITEMS)), *ahead(NEW_ITEMS, basket(NEW_ITEMS))),
         tell=next_basket,
@@ -181,9 +181,9 @@ SHOP: tuple[ShopSection, ...] = (
         reading=(
             "No goal is reached. In order the network, logistic regression on three numbers and "
             "BG/NBD's four cannot be told apart; in chances it is behind among all customers, "
-            "whose calibration on one snapshot brings that season's leaving with it, and on a "
-            "par among the active. Returns are told better than by any floor, and spend worse. "
-            "One seed."
+            "whose calibration on one snapshot brings that season's leaving with it, and not "
+            "told apart among the active. What is sent back is told better than by the floors "
+            "among the active, and spend worse by Tweedie's deviance."
         ),
         goals=(
             *ahead(EVERYONE, staying(EVERYONE, "leave_90d")),
@@ -199,7 +199,7 @@ SHOP: tuple[ShopSection, ...] = (
         line=HOW,
         reading=(
             "Ahead of every floor at every step. The kinds are purchases and returns alone, and "
-            "the shop tells no categories. One seed."
+            "the shop tells no categories."
         ),
         goals=ahead(ALL_STEPS, steps(ALL_STEPS, ("log_loss",))),
         tell=next_actions,
@@ -216,7 +216,15 @@ SHOP: tuple[ShopSection, ...] = (
             "examples, epochs, size and seeds. A gain above 0 is that of sharing, whichever way "
             "the metric runs."
         ),
-        reading="",
+        reading=(
+            "Sharing costs quality here, though little: .005 NDCG@10 where seen items are "
+            "included, .005 AUC of leaving and as much of its log loss, and .006 Gini of spend, "
+            "with either seed; new items and next actions gain with one seed and lose with the "
+            "other. It saves two thirds of the parameters, a third of the training and two "
+            "thirds of an answer, since a request reads the history once. With a network each "
+            "the next basket is ahead of the best floor in the mean (.2731 for .2709), together "
+            "it is behind. Two seeds."
+        ),
         tell=one_or_several,
     ),
 )
