@@ -78,10 +78,20 @@ def load(story: Story, plan: Plan, seed: int) -> Shop:
         run(*STORE, "rollup")
         run("feast", "apply")
         run(*STORE, "materialize")
-        epochs = f"optim.num_epochs={plan.epochs}"
-        run(*TRAINING, "fit", "shopper", "--size", "tiny", "--set", epochs)
-        results.append("the shopper recipe, smallest size")
+        run(*TRAINING, "fit", "shopper", "--size", "tiny", *model_settings(plan.epochs))
+        results.append("the shopper recipe, smallest size, of two tasks")
     return shop
+
+
+def model_settings(epochs: int) -> list[str]:
+    """What the demonstration asks of the model: the risk to leave, and recommendations to show."""
+    asked = (
+        'tasks=["next_item","retention"]',
+        "task_weights=[1.0,1.0]",
+        "task_shares=[0.4,0.2]",
+        f"optim.num_epochs={epochs}",
+    )
+    return [word for one in asked for word in ("--set", one)]
 
 
 def promote_first(story: Story, plan: Plan) -> None:

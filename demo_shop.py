@@ -81,10 +81,14 @@ class Shop:
 
     def live(self, address: str, clock: SystemClock) -> None:
         """One day, from the morning's decisions to the evening's events."""
+        with httpx.Client(base_url=address, timeout=120) as client:
+            self._live(client, clock)
+
+    def _live(self, client: httpx.Client, clock: SystemClock) -> None:
         day, asked, answers = self.world.day, self.asked(), []
         for number, group in enumerate(np.array_split(np.array(asked), GROUPS)):
             clock.move_to(self.world.now + DECIDES_AT + number * HOUR // GROUPS)
-            answers += decide(address, group.tolist())
+            answers += decide(client, group.tolist())
         self._keep(asked, answers)
         actions = {
             user: answer["action"]
@@ -94,7 +98,7 @@ class Shop:
         ids = {u: a["decision_id"] for u, a in zip(asked, answers, strict=True)}
         clock.move_to(self.world.now + ENDS_AT)
         events = self.world.step(actions, ids)
-        send(address, events)
+        send(client, events)
         self.books.write(day, events, actions, self.budget)
         self.events.append(events)
         self.num_events += events.height
@@ -135,22 +139,20 @@ class Shop:
         ]
 
 
-def decide(address: str, users: list[str]) -> list[dict[str, Any]]:
-    """Ask the endpoint about `users`, several clients at a time; and which policy answered."""
+def decide(client: httpx.Client, users: list[str]) -> list[dict[str, Any]]:
+    """Ask the endpoint about `users`, several at a time; and which policy answered."""
 
-    def some(part: list[str]) -> list[dict[str, Any]]:
-        with httpx.Client(base_url=address, timeout=60) as client:
-            said = [client.post("/decide", json={"user_id": user}) for user in part]
-        return [answer.raise_for_status().json() for answer in said]
+    def ask(user: str) -> dict[str, Any]:
+        answer: dict[str, Any] = (
+            client.post("/decide", json={"user_id": user}).raise_for_status().json()
+        )
+        return answer
 
-    parts = [users[place::CLIENTS] for place in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
-        found = list(pool.map(some, parts))
-    by_user = {one["user_id"]: one for part in found for one in part}
-    return [by_user[user] for user in users]
+        return list(pool.map(ask, users))
 
 
-def send(address: str, events: pl.DataFrame) -> None:
+def send(client: httpx.Client, events: pl.DataFrame) -> None:
     """The day's events, as a shop's site would send them."""
     lines = [
         {
@@ -167,9 +169,8 @@ def send(address: str, events: pl.DataFrame) -> None:
         }
         for row in events.iter_rows(named=True)
     ]
-    with httpx.Client(base_url=address, timeout=120) as client:
-        for start in range(0, len(lines), BATCH):
-            said = client.post("/events", json=lines[start : start + BATCH])
-            told = said.raise_for_status().json()
-            if told["rejected"]:
-                raise SystemExit(f"events were rejected: {json.dumps(told['rejected'][:3])}")
+    for start in range(0, len(lines), BATCH):
+        said = client.post("/events", json=lines[start : start + BATCH])
+        told = said.raise_for_status().json()
+        if told["rejected"]:
+            raise SystemExit(f"events were rejected: {json.dumps(told['rejected'][:3])}")

@@ -81,6 +81,7 @@ class Obvious:
                         users.amount_BL,
                         users.time_to_now_B,
                         users.scalars_BF,
+                        self.catalogue.category[users.item_BL],
                     )
                 ),
             )

@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 
 from feature_repo.show import bar, plainly
-from training.benchmarks.next_item_command import Figures, next_item
-from training.benchmarks.options import Epochs, Output, Seed, Size, Time, Trainings
+from training.benchmarks.next_item_command import next_item
+from training.benchmarks.options import Epochs, Figures, Output, Seed, Size, Time, Trainings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Your own table.")
 

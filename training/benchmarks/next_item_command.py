@@ -14,7 +14,7 @@ import typer
 
 from feature_repo.settings import Settings
 from feature_repo.show import plainly
-from training.benchmarks.options import Output, Seed, Size, Trainings
+from training.benchmarks.options import Figures, Output, Seed, Size, Trainings
 
 if TYPE_CHECKING:
     from training.benchmarks.answers import Question
@@ -39,7 +39,6 @@ Attributes = Annotated[Words, typer.Option(help="column of words or lists of wor
 Inputs = Annotated[Words, typer.Option(help="ids, content; repeatable; default: what there is")]
 Seen = Annotated[str, typer.Option(help="items of the history: excluded, or included")]
 Cold = Annotated[bool, typer.Option(help="ask about items that training never saw")]
-Figures = Annotated[Path | None, typer.Option(help="where the tables go as JSON")]
 
 
 def next_item(
