@@ -162,8 +162,8 @@ BENCH = Bench(
         "Both goals are reached, and the size of the catalogue does not show. Half of the gain "
         "over the version before came from Python's collection of garbage, which walked all that "
         "stays in memory while requests waited; [what else](serving.md#pace). Without fsync (the "
-        "warehouse in memory) a worker answers one in twenty more: a commit is shared by those "
-        "who wait for it, and a sync of this disk takes a seventh of a millisecond."
+        "warehouse in memory) a worker answers no more: a commit is shared by those who wait for "
+        "it, and a sync of this disk takes a seventh of a millisecond."
     ),
 )  # fmt: skip
 
