@@ -60,7 +60,7 @@ class Plan:
         return self.collect + self.trial + self.after
 
 
-LONG = Plan(shoppers=3_000, past_days=320, collect=18, trial=6, after=6, budget=24.0, epochs=2)
+LONG = Plan(shoppers=2_600, past_days=320, collect=18, trial=6, after=6, budget=21.0, epochs=2)
 TINY = Plan(shoppers=300, past_days=300, collect=8, trial=2, after=1, budget=2.5, epochs=1)
 
 
@@ -88,7 +88,7 @@ def model_settings(epochs: int) -> list[str]:
     asked = (
         'tasks=["next_item","retention"]',
         "task_weights=[1.0,1.0]",
-        "task_shares=[0.4,0.2]",
+        "task_shares=[1.0,0.3]",
         f"optim.num_epochs={epochs}",
     )
     return [word for one in asked for word in ("--set", one)]

@@ -78,8 +78,8 @@ SECTIONS: tuple[Section, ...] = (
         command=f"{BEAUTY} --inputs ids",
         line=PUBLISHED,
         reading=(
-            "By ids alone its NDCG stands beside that of HSTU, its HR below, and both behind "
-            "BSARec. One seed."
+            "By ids alone NDCG is ahead of HSTU and HR behind it, and both are behind BSARec. One "
+            "seed."
         ),
         goals=accuracy("ids", 0.061, 0.100),
     ),
@@ -91,7 +91,10 @@ SECTIONS: tuple[Section, ...] = (
             "Published on the same files and split (NDCG@10 / HR@10, seen items excluded): SASRec "
             ".0192 / .0350, HSTU .0332 / .0587, BSARec .0348 / .0603. No titles are at hand."
         ),
-        reading="Ahead of the floor and of BSARec, which knows ids alone; short of its goals.",
+        reading=(
+            "Both goals are reached, a tenth above BSARec, which knows ids alone, in ten minutes "
+            "of one core. One seed."
+        ),
         goals=accuracy("content", 0.0383, 0.0663),
     ),
     Section(
