@@ -177,9 +177,8 @@ def next_actions(
             found = asking.next_actions(read, question, step)
     page.show("mean over five steps", *told.metric_rows(found))
     page.tell(told.words(found))
-    if figures is not None:
-        facts = told.facts(table.name, found, question)
-        page.figures(figures, told.title(table.name), facts, told.tables(found))
+    facts = told.facts(table.name, found, question)
+    page.figures(figures, told.title(table.name), facts, told.tables(found))
     written = told.page(table.name, found, question)
     page.write(output or Path(f"{table.stem}-next_actions.html"), written)
 
@@ -219,8 +218,7 @@ def retention(
     for name, (heads, rows) in tables.items():
         page.show(name, heads, rows)
     page.tell(told.words(found))
-    if figures is not None:
-        page.figures(figures, told.title(table.name), told.facts(found), tables)
+    page.figures(figures, told.title(table.name), told.facts(found), tables)
     page.write(output or Path(f"{table.stem}-retention.html"), told.page(table.name, found))
 
 

@@ -117,6 +117,5 @@ def _answer(
     for name, (heads, rows) in tables.items():
         page.show(name, heads, rows)
     page.tell(told.words(found, question))
-    if figures is not None:
-        page.figures(figures, told.title(found), told.facts(found, question), tables)
+    page.figures(figures, told.title(found), told.facts(found, question), tables)
     page.write(output or Path(f"{path.stem}-next-item.html"), told.page(found, question))

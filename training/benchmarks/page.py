@@ -55,9 +55,17 @@ def write(path: Path, text: str) -> None:
 
 
 def figures(
-    path: Path, title: str, facts: Iterable[str], tables: Mapping[str, tuple[list[str], list]]
+    path: Path | None,
+    title: str,
+    facts: Iterable[str],
+    tables: Mapping[str, tuple[list[str], list]],
 ) -> None:
-    """Keep tables (heads and rows by title) as JSON, for whoever sets them beside others."""
+    """Keep tables (heads and rows by title) as JSON, for whoever sets them beside others.
+
+    Without a path nobody asked for them.
+    """
+    if path is None:
+        return
     told = {
         "title": title,
         "facts": list(facts),
