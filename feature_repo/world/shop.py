@@ -25,7 +25,7 @@ from feature_repo.world.shoppers import (
     EFFECT_DAYS,
     Shoppers,
     leave_probability,
-    order_probability,
+    visit_probability,
 )
 from feature_repo.world.truth import Truth, action_index, index_of
 
@@ -183,8 +183,7 @@ class World:
     def _chance_of_silence(self) -> np.ndarray:
         """Chance (N,) that a shopper who is alive this morning does not appear today."""
         people = self._shoppers
-        orders = order_probability(people, people.since_order, self.day, self._day_of_year)
-        return (1.0 - orders) * (1.0 - people.browses)
+        return 1.0 - visit_probability(people, people.since_order, self.day, self._day_of_year)
 
     def _update_belief(self, diary: Diary, silence: np.ndarray) -> None:
         """Bayes' rule: whoever appears is alive, who returned something may be gone after it."""

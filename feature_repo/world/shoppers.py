@@ -141,6 +141,14 @@ def order_probability(
     return np.clip(_DAMP[shoppers.uplift_class, action] * season * own + lift, 0.0, 0.95)
 
 
+def visit_probability(
+    shoppers: Shoppers, since_order: np.ndarray, day: int, day_of_year: float
+) -> np.ndarray:
+    """Chance (N,) that each living shopper comes on `day`, to order or only to look around."""
+    orders = order_probability(shoppers, since_order, day, day_of_year)
+    return orders + (1.0 - orders) * shoppers.browses
+
+
 def leave_probability(shoppers: Shoppers, day: int) -> np.ndarray:
     """Chance (N,) that each living shopper leaves for good at the start of `day`."""
     acted_today = (shoppers.effect > 0) & (shoppers.effect_until == day + EFFECT_DAYS)

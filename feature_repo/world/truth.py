@@ -7,6 +7,7 @@ Nothing here draws a random number. Next: ``shop.py``.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +25,11 @@ from feature_repo.world.shoppers import (
     Shoppers,
     leave_probability,
     order_probability,
+    visit_probability,
 )
 
+Chance = Callable[[Shoppers, np.ndarray, int, float], np.ndarray]
+"""Of something on one day, (N,): ``order_probability`` and its like."""
 Knowing = Literal["everything", "events"]
 
 
@@ -102,7 +106,11 @@ class Truth:
         """
         people = self.shoppers
         start = people.alive.astype(float) if knowing == "everything" else people.belief
-        return self._first_order(people, start, horizon_days, knowing == "everything")
+        returns = knowing == "everything"
+        ordered, _ = first_time(
+            order_probability, people, start, self.day, self.day_of_year, horizon_days, returns
+        )
+        return ordered
 
     def conversion_probability(self, action: str, horizon_days: int = EFFECT_DAYS) -> np.ndarray:
         """Chance (N,) of an order within `horizon_days` if `action` is taken on the coming day.
@@ -112,28 +120,34 @@ class Truth:
         ValueError
             When `action` is not one of the three.
         """
-        treated = copy.deepcopy(self.shoppers)
-        if index := action_index(action):
-            everyone = np.arange(len(treated))
-            treated.treat(everyone, np.full(len(treated), index), self.day)
-        return self._first_order(treated, treated.alive.astype(float), horizon_days, True)
+        return self._within(order_probability, action, horizon_days)
 
-    def _first_order(
-        self, people: Shoppers, start: np.ndarray, horizon_days: int, count_returns: bool
-    ) -> np.ndarray:
-        """The sum of `purchase_probability`, from S_0 = `start` (N,)."""
-        waiting, ordered = start.copy(), np.zeros(len(people))
-        for ahead in range(horizon_days):
-            day = self.day + ahead
-            waiting *= 1.0 - leave_probability(people, day)
-            if count_returns:
-                due = (people.return_day == day) & (people.return_day != NEVER)
-                waiting *= np.where(due, 1.0 - LEAVES_AFTER_RETURN, 1.0)
-            since, season = people.since_order + ahead, self.day_of_year + ahead
-            buys = waiting * order_probability(people, since, day, season)
-            ordered += buys
-            waiting -= buys
-        return ordered
+    def visit_probability(self, action: str, horizon_days: int = EFFECT_DAYS) -> np.ndarray:
+        """Chance (N,) of a visit within `horizon_days` if `action` is taken on the coming day.
+
+        Every order is one too.
+
+        Raises
+        ------
+        ValueError
+            When `action` is not one of the three.
+        """
+        return self._within(visit_probability, action, horizon_days)
+
+    def treated(self, action: str) -> Shoppers:
+        """Copies of all shoppers (N,) to whom `action` is done this morning."""
+        people = copy.deepcopy(self.shoppers)
+        if index := action_index(action):
+            everyone = np.arange(len(people))
+            people.treat(everyone, np.full(len(people), index), self.day)
+        return people
+
+    def _within(self, chance: Chance, action: str, horizon_days: int) -> np.ndarray:
+        """Chance (N,) that it comes within `horizon_days`, `action` being the last one."""
+        people = self.treated(action)
+        alive = people.alive.astype(float)
+        came, _ = first_time(chance, people, alive, self.day, self.day_of_year, horizon_days)
+        return came
 
     def _who(self, user: str) -> np.ndarray:
         """The index of `user`, (1,)."""
@@ -143,6 +157,32 @@ class Truth:
         """Utilities (m, I) of `who` (m,) now."""
         appeal = self.catalogue.appeal(self.day, self.day_of_year)
         return utility(self.shoppers, self.catalogue, self.memory, who, appeal)
+
+
+def first_time(
+    chance: Chance,
+    people: Shoppers,
+    start: np.ndarray,
+    day: int,
+    day_of_year: float,
+    horizon_days: int,
+    count_returns: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of ``Truth.purchase_probability`` from S_0 = `start` (N,), of `chance` for h_k.
+
+    Gives the chances (N,) that it comes within `horizon_days` from `day`, and of living on without.
+    """
+    waiting, came = start.copy(), np.zeros(len(people))
+    for ahead in range(horizon_days):
+        waiting *= 1.0 - leave_probability(people, day + ahead)
+        if count_returns:
+            due = (people.return_day == day + ahead) & (people.return_day != NEVER)
+            waiting *= np.where(due, 1.0 - LEAVES_AFTER_RETURN, 1.0)
+        since, season = people.since_order + ahead, day_of_year + ahead
+        comes = waiting * chance(people, since, day + ahead, season)
+        came += comes
+        waiting -= comes
+    return came, waiting
 
 
 def action_index(action: str) -> int:
