@@ -39,13 +39,15 @@ def page_of(store: FeatureStore) -> str:
 def page(services: Sequence[FeatureService], views: Sequence[Any]) -> str:
     """The catalogue in Markdown: what models ask for, then what is stored behind it."""
     by_name = {view.name: view for view in views}
-    asked = sorted(services, key=lambda service: service.name, reverse=True)
+    asked = sorted(services, key=lambda service: service.name)
     stored = sorted((view for view in views if not _is_derived(view)), key=lambda view: view.name)
-    lines = [HEAD]
+    lines, told = [HEAD], set[tuple[str, ...]]()
     for service in asked:
         lines += [f"## Service `{service.name}`", "", service.description, ""]
         for projection in service.feature_view_projections:
-            lines += _table(by_name[projection.name], projection.features)
+            table = list(_table(by_name[projection.name], projection.features))
+            lines += [table[0], "", "As above.", ""] if tuple(table) in told else table
+            told.add(tuple(table))
     lines += ["## Stored state", "", "What the files behind the views hold for each key.", ""]
     for view in stored:
         lines += _table(view, view.features)

@@ -126,7 +126,7 @@ def _registry(settings: Settings) -> Iterator[Finding]:
     from feature_repo import services
     from feature_repo.retrieval import schema
 
-    for service in (services.shopper, services.item):
+    for service in (services.shopper, services.shopper_with_messages, services.item):
         views = service.feature_view_projections
         declared = {field.name: str(field.dtype) for view in views for field in view.features}
         found = schema(service.name, settings)

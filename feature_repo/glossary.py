@@ -36,6 +36,9 @@ _FIXED = {
     # stored: user_treatments
     "treatment_at": f"times of the last treatments, {MICROS}",
     "treatment_action": "their actions, as `coupon` or `reminder`",
+    # stored: user_messages
+    "message_at": f"times of the last messages to the shop, oldest first, {MICROS}",
+    "message_text": "their words, without spaces around them; empty where there are none",
     # stored: item_state and item_days
     "item_first_at": f"time of the first view, click, cart or purchase, {MICROS}",
     "price_micros": f"price of one piece at the latest purchase, {MONEY}",

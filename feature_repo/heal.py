@@ -19,9 +19,15 @@ from feature_repo.rollups import BEHAVIOURS
 from feature_repo.settings import Clock, Settings
 from feature_repo.treatments import TREATMENT, TREATMENTS_KEPT
 from feature_repo.warehouse import Warehouse
+from feature_repo.words import MESSAGE, MESSAGES_KEPT
 
 COMPARED_AT_ONCE = 10_000
 REFRESHED_AT_ONCE = 1_000
+_COLLECTED = {
+    "user_treatments": (TREATMENT, "treatment_at", TREATMENTS_KEPT),
+    "user_messages": (MESSAGE, "message_at", MESSAGES_KEPT),
+}
+"""View to the kind of its events, its times, and how many of them it keeps."""
 
 
 def heal(warehouse: Warehouse, settings: Settings, clock: Clock) -> int:
@@ -45,7 +51,8 @@ def heal(warehouse: Warehouse, settings: Settings, clock: Clock) -> int:
 
 def behind(warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
     """Shoppers whose online row does not say what the warehouse knew before `now`."""
-    yield from _behind_in_treatments(warehouse, settings, now)
+    for view in _COLLECTED:
+        yield from _behind_in(view, warehouse, settings, now)
     store = open_store(settings)
     for part in warehouse.activity(BEHAVIOURS, now).iter_slices(COMPARED_AT_ONCE):
         keys = part["user_id"].to_list()
@@ -59,15 +66,15 @@ def behind(warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
         yield from (key for key, one, other in zip(keys, told, known, strict=True) if one != other)
 
 
-def _behind_in_treatments(warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
-    """Shoppers whose online row lacks something that the shop did to them."""
-    store = open_store(settings)
-    for part in warehouse.activity([TREATMENT], now).iter_slices(COMPARED_AT_ONCE):
+def _behind_in(view: str, warehouse: Warehouse, settings: Settings, now: int) -> Iterator[str]:
+    """Shoppers whose online row of a collected `view` lacks an event."""
+    store, (kind, times, kept) = open_store(settings), _COLLECTED[view]
+    for part in warehouse.activity([kind], now).iter_slices(COMPARED_AT_ONCE):
         keys = part["user_id"].to_list()
-        rows = packed_store(store).read(store.config, ["user_treatments"], keys)["user_treatments"]
+        rows = packed_store(store).read(store.config, [view], keys)[view]
         for key, row, known_at, num in zip(keys, rows, part["known_at"], part["num"], strict=True):
-            told = None if row is None else (row[0], len(row[2]["treatment_at"]))
-            if told != (known_at + 1, min(num, TREATMENTS_KEPT)):
+            told = None if row is None else (row[0], len(row[2][times]))
+            if told != (known_at + 1, min(num, kept)):
                 yield key
 
 

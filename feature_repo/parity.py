@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from feature_repo.retrieval import online, point_in_time
+from feature_repo.retrieval import online, point_in_time, resolve
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
 
-SERVICES = {"shopper": "user_id", "item": "item_id"}
-"""Feature services that are compared, and their key."""
+SERVICES = {"shopper_with_messages": "user_id", "item": "item_id"}
+"""Feature services that are compared, and their key: the widest of shoppers tells all features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ def compare(
     keys: Sequence[str], service: str, asked_at: int, settings: Settings | None = None
 ) -> Parity:
     """Read `keys` both ways at `asked_at` and compare every feature, bit for bit."""
-    key = SERVICES[service]
+    settings = settings or Settings()
+    key = resolve(service, settings).key
     live = online(keys, service, asked_at, settings)
     moment = pl.lit(asked_at).cast(pl.Datetime("us", "UTC")).alias("event_timestamp")
     spine = live.select(key).with_columns(moment)

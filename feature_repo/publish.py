@@ -24,9 +24,10 @@ from feature_repo.rollups import BEHAVIOURS, DAYS_KEPT, STAMPS, item_rows, user_
 from feature_repo.settings import DAY, Clock, Settings
 from feature_repo.treatments import TREATMENT, TREATMENTS_KEPT, treatment_rows
 from feature_repo.warehouse import Warehouse
+from feature_repo.words import MESSAGE, MESSAGES_KEPT, message_rows
 
 USER_VIEWS = ("user_state", "user_days", "user_history")
-VIEWS = (*USER_VIEWS, "user_treatments", "item_state", "item_days")
+VIEWS = (*USER_VIEWS, "user_treatments", "user_messages", "item_state", "item_days")
 """Every view with a file of rows behind it."""
 
 
@@ -43,6 +44,7 @@ def rollup(warehouse: Warehouse, settings: Settings) -> dict[str, int]:
         "user_days": users.days,
         "user_history": users.history,
         "user_treatments": treatment_rows(events),
+        "user_messages": message_rows(events),
         "item_state": items.state,
         "item_days": items.days,
     }
@@ -133,13 +135,16 @@ def _move_on(warehouse: Warehouse, user_ids: list[str], settings: Settings) -> d
     views = packed_store(store).read(store.config, USER_VIEWS, user_ids)
     rows = zip(user_ids, *(views[view] for view in USER_VIEWS), strict=True)
     shoppers = {user: shopper for user, *kept in rows if (shopper := Shopper.of(*kept))}
-    moved = {}
+    moved, wrote = {}, []
     for user, events in _newer(warehouse, shoppers).items():
         shopper = shoppers[user]
         orders = [order_of(event) for event in events if event["kind"] == "purchase"]
         known = warehouse.known_orders(user, orders, shopper.stamp) if orders else ()
         if (after := shopper.advance(events, known, settings.history_length)) is not None:
             moved[user] = after
+            wrote += [user] if any(event["kind"] == MESSAGE for event in events) else []
+    if wrote:
+        _write_messages(warehouse.events(user_ids=wrote, kinds=[MESSAGE]), settings)
     for view, name in zip(USER_VIEWS, ("state", "days", "history"), strict=True):
         values = ((user, one.stamp, getattr(one, name)) for user, one in moved.items())
         _write(settings, view, ((user, at, at, row) for user, at, row in values if row))
@@ -160,6 +165,7 @@ def _newer(warehouse: Warehouse, shoppers: Mapping[str, Shopper]) -> dict[str, l
 
 def _write_users(events: pl.DataFrame, settings: Settings) -> None:
     """Write the online rows that `events`, all of some shoppers, make."""
+    _write_messages(events, settings)
     rows = user_rows(events)
     state = rows.state.unique("user_id", keep="last", maintain_order=True)
     newest = state.select("user_id", *STAMPS)
@@ -175,9 +181,21 @@ def _write_treatments(
 ) -> None:
     """Write what the shop did to `user_ids`, as far as it did anything."""
     done = warehouse.events(user_ids=user_ids, kinds=[TREATMENT], known_before=known_before)
-    last = _last(treatment_rows(done), "user_id", TREATMENTS_KEPT).drop("event_id")
+    _write_collected(settings, "user_treatments", treatment_rows(done), TREATMENTS_KEPT)
+
+
+def _write_messages(events: pl.DataFrame, settings: Settings) -> None:
+    """Write what shoppers wrote, by `events` with all their messages.
+
+    It comes before the other rows, which tell `heal.py` and the next update that all is there.
+    """
+    _write_collected(settings, "user_messages", message_rows(events), MESSAGES_KEPT)
+
+
+def _write_collected(settings: Settings, view: str, rows: pl.DataFrame, kept: int) -> None:
+    last = _last(rows, "user_id", kept).drop("event_id")
     if not last.is_empty():
-        _write(settings, "user_treatments", _packed(last, "user_id"))
+        _write(settings, view, _packed(last, "user_id"))
 
 
 Packed = Iterator[tuple[str, int, int, dict[str, Any]]]

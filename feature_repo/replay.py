@@ -189,7 +189,8 @@ class Live:
         known = list(self._users)
         num_others = max(2, group.height - len(touched))
         others = [known[i] for i in self.rng.integers(0, len(known), num_others)]
-        self._note("shopper", [*touched, *others], int(group["received_at"][-1]) + 1, after)
+        first = int(group["received_at"][-1]) + 1
+        self._note("shopper_with_messages", [*touched, *others], first, after)
 
     def _turn_day(self, warehouse: Warehouse, midnight: int) -> None:
         """Refresh the items at `midnight` and note some of them within the day."""

@@ -63,6 +63,22 @@ def test_a_treatment_without_its_online_row_is_healed(shop, clock):
     assert heal.heal(shop.warehouse, shop.settings, clock) == 0
 
 
+def test_a_message_without_its_online_row_is_healed(shop, clock):
+    heal.heal(shop.warehouse, shop.settings, clock)
+    now = clock.now()
+    said = {"kind": "message", "item_id": None, "text": "where is it?"}
+    publish.record(
+        shop.warehouse, event("heal-m1", "wrote", now - 9, **said), shop.settings, clock, source="t"
+    )
+    store = open_store(shop.settings)
+    packed_store(store)._rows(store.config).forget(store.project, ["user_messages"])
+    assert "wrote" in list(heal.behind(shop.warehouse, shop.settings, now))
+    heal.heal(shop.warehouse, shop.settings, clock)
+    row = online(["wrote"], "shopper_with_messages", now, shop.settings)
+    assert row["message_text"].to_list() == [["where is it?"]]
+    assert heal.heal(shop.warehouse, shop.settings, clock) == 0
+
+
 def test_what_becomes_known_later_is_neither_behind_nor_written(shop, clock):
     now = clock.now()
     later = event("heal-4", "later", now + 50)

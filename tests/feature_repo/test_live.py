@@ -39,6 +39,7 @@ def stream(rng: np.random.Generator, num: int, late: float = 0.2) -> pl.DataFram
             "order_id": rng.choice([None, "", "o1", "o2", f"o{number // 3}"]),
             "quantity": rng.choice([None, 1, 3]),
             "price_micros": rng.choice([None, 0, 1_990_000, 333_333]),
+            "text": rng.choice([None, " ", f"where is order {number}?"]),
             "event_at": int(received[number] - lag[number]),
             "received_at": int(received[number]),
         }
@@ -116,7 +117,7 @@ class Counting(Warehouse):
         self.asked: list[int | None] = []
 
     def events(self, **asked):
-        if asked["kinds"] != ["treatment"]:
+        if asked["kinds"] not in (["treatment"], ["message"]):
             self.asked.append(asked.get("known_from"))
         return super().events(**asked)
 
@@ -131,8 +132,9 @@ def test_live_rows_equal_those_made_anew_and_read_new_events_alone(tmp_path, see
     events = events.with_columns(item_id=pl.col("item_id").fill_null("a"), quantity=1)
 
     def rows():
-        found = packed_store(store).read(store.config, USER_VIEWS, [user])
-        return {view: found[view][0] for view in USER_VIEWS}
+        views = [*USER_VIEWS, "user_messages"]
+        found = packed_store(store).read(store.config, views, [user])
+        return {view: found[view][0] for view in views}
 
     num_moved = 0
     for group in events.iter_slices(4):

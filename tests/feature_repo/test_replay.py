@@ -21,6 +21,7 @@ from feature_repo.scratch import scratch
 from feature_repo.settings import DAY, SECOND, FixedClock, Settings
 from feature_repo.treatments import TREATMENTS
 from feature_repo.warehouse import Warehouse
+from feature_repo.words import MESSAGES
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,10 @@ def test_two_thousand_events_are_told_alike_live_and_to_training(seed):
     print(f"seed {seed}")
     assert report.accepted == 2_000
     assert report.duplicates > 0
-    assert compared["shopper"].num_rows >= 2_000
+    assert compared["shopper_with_messages"].num_rows >= 2_000
     assert compared["item"].num_rows >= 1_000
     assert {service: found.differences for service, found in compared.items()} == {
-        "shopper": {},
+        "shopper_with_messages": {},
         "item": {},
     }, f"seed {seed}: {[found.examples for found in compared.values()]}"
 
@@ -68,7 +69,7 @@ def test_a_hundred_thousand_events_are_told_alike_live_and_to_training(seed):
     with scratch(Settings()) as shop:
         report, compared = replay.replay(events, shop, seed=seed)
     assert report.accepted == 100_000
-    assert compared["shopper"].num_rows >= 100_000
+    assert compared["shopper_with_messages"].num_rows >= 100_000
     assert [found.differences for found in compared.values()] == [{}, {}], f"seed {seed}"
 
 
@@ -101,7 +102,7 @@ def test_a_replay_finds_a_live_row_that_ages(seed, monkeypatch):
     with monkeypatch.context() as changed, scratch(Settings()) as shop:
         changed.setattr(replay, "online", aged)
         _, compared = replay.replay(events, shop, seed=seed)
-    assert set(compared["shopper"].differences) == {"num_view_7d"}
+    assert set(compared["shopper_with_messages"].differences) == {"num_view_7d"}
 
 
 @pytest.mark.parametrize("place", ["sqlite", "redis"])
@@ -118,7 +119,7 @@ def test_online_rows_lie_in_a_place_of_their_own_and_leave_nothing(place, tmp_pa
         keys = [f"shopper-{n:05d}" for n in range(30)]
         found = open_rows(shop.online).read(project, ["user_state"], keys)
         assert len(found) > 2
-    assert compared["shopper"].differences == {}
+    assert compared["shopper_with_messages"].differences == {}
     assert backend.read(project, ["user_state"], keys) == {}
     kept = backend.read("nudge", ["user_state"], keys)
     assert kept == {("user_state", "shopper-00001"): (1, 1, "{}")}
@@ -158,7 +159,7 @@ def test_the_command_replays_into_a_scratch_shop_and_touches_no_other(tmp_path, 
     shown = CliRunner().invoke(cli.app, told)
     assert shown.exit_code == 0, shown.output
     assert "300 events of a simulated shop, seed 5, 20.0% late" in shown.output
-    num = len((*USER_FEATURES, *HISTORY, *TREATMENTS))
+    num = len((*USER_FEATURES, *HISTORY, *TREATMENTS, *MESSAGES))
     assert f"x {num} features, 0 differences" in shown.output
     assert {path.name.split("-")[0] for path in tmp_path.iterdir()} == {"warehouse.db"}
     assert Warehouse(Settings().warehouse).span() is None

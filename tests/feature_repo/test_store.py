@@ -25,6 +25,7 @@ from feature_repo.retrieval import (
 from feature_repo.rollups import HISTORY
 from feature_repo.settings import DAY, FixedClock
 from feature_repo.treatments import TREATMENTS
+from feature_repo.words import MESSAGES
 
 
 def event(**values) -> pl.DataFrame:
@@ -46,13 +47,16 @@ def users(shop) -> list[str]:
 
 def test_the_services_name_what_derive_computes(shop):
     assert tuple(schema("shopper", shop.settings)) == (*USER_FEATURES, *HISTORY, *TREATMENTS)
+    wider = tuple(schema("shopper_with_messages", shop.settings))
+    assert wider == (*USER_FEATURES, *HISTORY, *TREATMENTS, *MESSAGES)
     assert tuple(schema("item", shop.settings)) == (*ITEM_FEATURES, "text")
     assert schema_hash(["shopper"], shop.settings) != schema_hash(["item"], shop.settings)
 
 
 def test_offline_rows_equal_online_rows_for_every_user_and_item(shop, users):
     now = shop.clock.now()
-    assert compare(users, "shopper", now, shop.settings).differences == {}
+    for service in ("shopper", "shopper_with_messages"):
+        assert compare(users, service, now, shop.settings).differences == {}
     items = shop.warehouse.events()["item_id"].drop_nulls().unique().sort().to_list()
     found = compare(items, "item", now, shop.settings)
     assert found.differences == {}
