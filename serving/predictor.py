@@ -7,26 +7,20 @@ graphs run when the catalogue is built. Neither torch nor Ray is here. Next: ``d
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.ahead import TASK, Ahead
 from serving.catalogue import Catalogue, Floats
+from serving.texts import Texts
 from training.bundle import Bundle
-from training.datasets.encode import EncodeSpec, UserArrays, encode_user
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-TEXTS_AT_ONCE = 64
+from training.datasets.encode import WORDS, EncodeSpec, UserArrays, encode_user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +57,14 @@ class Predictor:
         self._inputs = [one.name for one in self._user.get_inputs()]
         self._outputs = [one.name for one in self._user.get_outputs()]
         self.next_actions: dict[str, Any] = bundle.manifest.get(TASK, {})
-        self._texts = TextCache(cache, bundle)
+        self._texts = Texts(bundle, cache, self.text_width, self._session)
+        if self.reads_words:
+            self._texts.open()
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the words of a shopper's messages are read."""
+        return "words" in self._inputs
 
     @property
     def trained_to(self) -> int:
@@ -101,6 +102,8 @@ class Predictor:
         """Score one shopper's row of the feature service against every item of `catalogue`."""
         users = encode_user(row, asked_at, self.spec, catalogue.index)
         given = _user_inputs(users, catalogue)
+        if users.words_BL is not None:
+            given |= {"words": users.words_BL, "word_vectors": self._texts.of_messages(row[WORDS])}
         said = self._user.run(None, {name: given[name] for name in self._inputs})
         outputs = dict(zip(self._outputs, said, strict=True))
         vector, copies, probabilities = said[:3]
@@ -134,41 +137,14 @@ class Predictor:
         return number[index]
 
     def text_vectors(self, texts: Sequence[str]) -> Floats:
-        """Vectors (n, D) of `texts`, zero for an empty one; each text is encoded once ever."""
-        known = self._texts.load()
-        new = sorted({text for text in texts if text and text not in known}, key=len)
-        for start in range(0, len(new), TEXTS_AT_ONCE):
-            some = new[start : start + TEXTS_AT_ONCE]
-            known.update(zip(some, self._encode(some), strict=True))
-        if new:
-            self._texts.save(known)
-        nothing = np.zeros(self.text_width, dtype=np.float32)
-        rows = [known[text] if text else nothing for text in texts]
-        return np.stack(rows) if rows else np.zeros((0, self.text_width), np.float32)
+        """Vectors (n, D) of items' `texts`, zero for an empty one; each is encoded once ever."""
+        return self._texts.of_items(texts)
 
     @cached_property
     def text_width(self) -> int:
         """Width D of a text vector."""
         shapes = {given.name: given.shape for given in self._items.get_inputs()}
         return int(shapes["text_vector"][1])
-
-    def _encode(self, texts: Sequence[str]) -> Floats:
-        tokens = self._tokenizer.encode_batch(list(texts))
-        given = {
-            "input_ids": np.array([t.ids for t in tokens], dtype=np.int64),
-            "attention_mask": np.array([t.attention_mask for t in tokens], dtype=np.int64),
-        }
-        return self._text.run(None, given)[0]
-
-    @cached_property
-    def _text(self) -> Any:
-        return self._session("text.onnx")
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_file(str(self.bundle.path("tokenizer.json")))
 
     def _session(self, graph: str) -> Any:
         import onnxruntime
@@ -178,40 +154,6 @@ class Predictor:
         options.inter_op_num_threads = 1
         path = str(self.bundle.path(graph))
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-class TextCache:
-    """Vectors of texts by one text graph, in one file of the shop's home."""
-
-    def __init__(self, folder: Path, bundle: Bundle) -> None:
-        self._path = folder / f"onnx-{bundle.manifest['files']['text.onnx'][:16]}.npz"
-
-    def load(self) -> dict[str, Floats]:
-        """Text to its vector."""
-        if not self._path.exists():
-            return {}
-        with np.load(self._path) as saved:
-            texts = json.loads(saved["texts"].tobytes())
-            return dict(zip(texts, saved["vectors"], strict=True))
-
-    def save(self, vectors: dict[str, Floats]) -> None:
-        """Replace the file in one step: another process reads the old one or the new one."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(f".{os.getpid()}.npz")
-        texts = np.frombuffer(json.dumps(list(vectors)).encode(), dtype=np.uint8)
-        np.savez(partial, texts=texts, vectors=np.stack(list(vectors.values())))
-        partial.replace(self._path)
-
-    def seed(self, data: Path) -> int:
-        """Take over the vectors of a run's dataset folder `data`; gives how many are kept."""
-        if not (data / "texts.json").exists():
-            return len(self.load())
-        texts = json.loads((data / "texts.json").read_text(encoding="utf-8"))
-        vectors = np.load(data / "text_vectors.npy")
-        known = self.load() | dict(zip(texts, vectors, strict=True))
-        if known:
-            self.save(known)
-        return len(known)
 
 
 def spec_of(bundle: Bundle) -> EncodeSpec:

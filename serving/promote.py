@@ -18,9 +18,9 @@ import bentoml
 from feature_repo.ledger import Campaign, Ledger
 from feature_repo.settings import Settings, iso
 from feature_repo.warehouse import Warehouse
-from serving.predictor import TextCache
 from serving.settings import Promotion, ServingSettings
 from serving.start import check_inputs, load_policy
+from serving.texts import TextCache
 from training.bundle import MANIFEST, Bundle
 from training.policies import Policy, Threshold
 from training.policies.slate import Slate

@@ -12,7 +12,9 @@ user.onnx   item_vectors (n, L, W) (zero = no item), kinds (n, L) int64,   user_
 =========== ============================================================== ======================
 
 Where next actions are foreseen, user.onnx also takes categories (n, L) int64 (0 = none known) and
-gives step_kinds (n, U, O), step_days (n, U) and step_categories (n, U, C). All else is float32.
+gives step_kinds (n, U, O), step_days (n, U) and step_categories (n, U, C). Where words of messages
+are read, it also takes word_vectors (m, D), the text vectors of m texts, and words (n, L) int64,
+the number from 1 on of each position's words among them (0 = none). All else is float32.
 Histories are padded on the right with kind 0 and are at least one position long; an empty history
 is one padding position. An item's score is ``user_vector . item_vector + item_bias``, plus ``copy``
 at each position of the history that concerns it. Next: ``bundle.py``.
@@ -34,6 +36,7 @@ from torch import nn
 from training.bundle import Bundle, card
 from training.datasets.batches import Dataset
 from training.datasets.encode import padded
+from training.datasets.words import told_apart
 from training.models.graphs import (
     OUTPUTS,
     STEP_OUTPUTS,
@@ -185,6 +188,9 @@ def real_inputs(network: Network, dataset: Dataset, num: int = 64) -> Inputs:
     }
     if network.user.future is not None:
         told["categories"] = catalogue.category_I[users.item_BL]
+    if users.words_BL is not None:
+        told["words"], rows = told_apart(users.words_BL)
+        told["word_vectors"] = texts_ND.numpy()[rows]
     return told
 
 

@@ -48,7 +48,12 @@ class Network(nn.Module):
             num_attributes=sizes.get("num_attributes", 0),
             delta_scale=config.delta_scale,
         )
-        self.user = UserEncoder(config, sizes["num_kinds"], sizes["num_scalars"])
+        self.user = UserEncoder(
+            config,
+            sizes["num_kinds"],
+            sizes["num_scalars"],
+            reads_words=sizes.get("has_words", False),
+        )
         tasks = {name: TASKS[name] for name in run.tasks}
         self.head_names = tuple(head for task in tasks.values() for head in task.heads)
         self.amount_names = tuple(head for task in tasks.values() for head in task.amounts)
@@ -80,7 +85,14 @@ class Network(nn.Module):
         vector_PW = F.embedding(batch.item_P, item_IW) * (batch.item_P > 0).unsqueeze(1)
         blocks = Blocks(batch.shapes)
         numbers = (batch.kind_P, batch.gap_P, batch.quantity_P, batch.amount_P)
-        history = History(vector_PW, *numbers, blocks, catalogue.category_I[batch.item_P])
+        history = History(
+            vector_PW,
+            *numbers,
+            blocks,
+            catalogue.category_I[batch.item_P],
+            batch.words_P,
+            None if batch.text_Y is None else F.embedding(batch.text_Y, text_vectors_ND),
+        )
         everywhere = self.every_position and self.training
         user = self.user(history, batch.time_to_now_B, batch.scalars_BF, everywhere)
         bias_I = bias_I.masked_fill(~catalogue.exists_I, float("-inf"))

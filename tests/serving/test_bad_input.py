@@ -278,7 +278,8 @@ ODD = {
 
 
 def vars_of(arrays) -> dict[str, np.ndarray]:
-    return {name: getattr(arrays, name) for name in arrays.__slots__}
+    found = {name: getattr(arrays, name) for name in arrays.__slots__}
+    return {name: values for name, values in found.items() if values is not None}
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -11,7 +11,8 @@ import pytest
 
 from feature_repo.settings import DAY, SECOND, FixedClock
 from serving.catalogue import Shelf, build
-from serving.predictor import Predictor, TextCache, best
+from serving.predictor import Predictor, best
+from serving.texts import TextCache, Texts
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_texts_are_encoded_once_ever(model, tmp_path, monkeypatch):
     assert not vectors[1].any()
     np.testing.assert_array_equal(vectors[0], vectors[3])
     second = Predictor(model, tmp_path)
-    monkeypatch.setattr(second, "_encode", lambda texts: pytest.fail(f"encoded {texts} again"))
+    monkeypatch.setattr(Texts, "encode", lambda _, texts: pytest.fail(f"encoded {texts} again"))
     np.testing.assert_array_equal(second.text_vectors(["a blue lamp", "a red cup"])[1], vectors[0])
 
 

@@ -7,6 +7,7 @@ stay is told by their first scalar.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +24,30 @@ RETENTION = TASKS["retention"]
 GROUPS = ("red cup", "blue lamp", "green plate", "paper bag")
 NUM_WEEKS, NUM_ITEMS, NUM_VOCABULARY = 6, 41, 37
 NUM_SCALARS, NUM_ITEM_SCALARS, TEXT_WIDTH = 3, 2, 384
-PURCHASE = 4
+PURCHASE, MESSAGE = 4, 7
 START = 1_700_000_000_000_000
 
 
-def write(folder: Path, *, num_examples: int = 160, longest: int = 40, seed: int = 0) -> Dataset:
-    """Write the folder and open it."""
+def write(
+    folder: Path,
+    *,
+    num_examples: int = 160,
+    longest: int = 40,
+    seed: int = 0,
+    has_words: bool = False,
+) -> Dataset:
+    """Write the folder and open it; with words, every fifth behaviour is a message."""
     rng = np.random.default_rng(seed)
     group = np.arange(NUM_ITEMS) % len(GROUPS)
     folder.mkdir(parents=True)
     _write_items(folder, group, rng)
     counts = {"train": num_examples, "valid": num_examples // 3, "test": num_examples // 3}
     for split, num in counts.items():
-        _examples(num, longest, group, rng).save(folder / split)
-    (folder / "meta.json").write_text(json.dumps(_meta(counts)))
+        examples = _examples(num, longest, group, rng)
+        if has_words:
+            examples = replace(examples, history=_with_words(examples.history, rng))
+        examples.save(folder / split)
+    (folder / "meta.json").write_text(json.dumps(_meta(counts) | {"has_words": has_words}))
     return Dataset(folder)
 
 
@@ -96,6 +107,18 @@ def _examples(num: int, longest: int, group: np.ndarray, rng: np.random.Generato
             at=np.concatenate(at).astype(np.int64),
             offsets=np.cumsum([0, *lengths]),
         ),
+    )
+
+
+def _with_words(history: Histories, rng: np.random.Generator) -> Histories:
+    """Every fifth behaviour a message without an item; one in three of them says nothing."""
+    is_message = np.arange(len(history.kind)) % 5 == 0
+    words = rng.integers(1, NUM_ITEMS + 1, len(history.kind)) * (rng.random(len(is_message)) < 0.7)
+    return replace(
+        history,
+        kind=np.where(is_message, MESSAGE, history.kind).astype(np.int8),
+        item=np.where(is_message, 0, history.item).astype(np.int32),
+        words=np.where(is_message, words, 0).astype(np.int32),
     )
 
 

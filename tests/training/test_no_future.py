@@ -18,6 +18,8 @@ from training.run import Calendar, ModelConfig, Run
 from training.tasks import TASKS
 
 MOMENT = pl.datetime(2025, 6, 1, time_zone="UTC", time_unit="us")
+WIDEST = "shopper_with_messages"
+"""The service that tells all that is known of a shopper."""
 MOMENT_AT = 1_748_736_000_000_000
 
 
@@ -201,9 +203,9 @@ def test_features_before_the_cut_are_the_same_without_the_events_after_it(shop, 
     users = rows.select("user_id", "event_timestamp").unique(maintain_order=True)
     ids = events["item_id"].drop_nulls().unique().sort().to_list()
     items = item_spine(ids, sorted(rows["week_at"].unique()))
-    full = [real_rows(s, name, shop.settings) for s, name in ((users, "shopper"), (items, "item"))]
+    full = [real_rows(s, name, shop.settings) for s, name in ((users, WIDEST), (items, "item"))]
     cut_shop()
-    cut = [real_rows(s, name, shop.settings) for s, name in ((users, "shopper"), (items, "item"))]
+    cut = [real_rows(s, name, shop.settings) for s, name in ((users, WIDEST), (items, "item"))]
     assert [differing(*pair) for pair in zip(full, cut, strict=True)] == [set(), set()]
     # The same comparison finds the planted feature.
     known = spines.known_before(events, calendar.train_end)

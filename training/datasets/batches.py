@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from training.datasets.encode import EncodeSpec
 from training.datasets.examples import Examples
 from training.datasets.histories import Ints, positions, time_to_now
+from training.datasets.words import told_apart
 from training.models.batch import Batch, Catalogue
 
 BLOCK_COST = 64
@@ -55,7 +56,7 @@ class Dataset:
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """All texts that an item ever had."""
+        """All texts that an item ever had, then the words of messages where they are told."""
         return tuple(json.loads((self.folder / "texts.json").read_text()))
 
     @cached_property
@@ -143,6 +144,7 @@ class Dataset:
         shapes = block_shapes(np.diff(history.offsets))
         flat = positions(history, np.repeat(*np.array(shapes, dtype=np.int64).T[::-1]))
         target_T, target_row_T = examples.targets(rows)
+        words_P, text_Y = (None, None) if flat.words is None else told_apart(flat.words)
         return Batch(
             week=int(weeks[0]),
             task_B=examples.task[rows],
@@ -158,6 +160,8 @@ class Dataset:
             target_row_T=target_row_T,
             label_BH=examples.label[rows],
             weight_B=examples.weight[rows],
+            words_P=words_P,
+            text_Y=text_Y,
         )
 
     @cached_property

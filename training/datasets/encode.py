@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from training.datasets.histories import Histories, Ints, offsets_of, positions, time_to_now
 from training.datasets.normalise import Floats, Normaliser
+from training.datasets.words import Messages, Texts, with_words
 
 if TYPE_CHECKING:
     import polars as pl
 
 HISTORY_COLUMNS = ("item", "kind", "quantity", "amount", "at")
+WORDS = "message_text"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +77,8 @@ class UserArrays:
     amount_BL: Floats
     time_to_now_B: Floats
     scalars_BF: Floats
+    words_BL: Ints | None = None
+    """Number of each behaviour's words, 0 = none; None where rows do not tell them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +117,10 @@ def encode_users(
 def encode_user(
     row: Mapping[str, Any], asked_at: int, spec: EncodeSpec, index: Mapping[str, int]
 ) -> UserArrays:
-    """What :func:`encode_users` gives for one row, told as plain values: lists, numbers, None."""
+    """What :func:`encode_users` gives for one row, told as plain values: lists, numbers, None.
+
+    Words are numbered by their place in the row's ``message_text``, from 1 on.
+    """
     length = spec.history_length
     cells = {name: row[f"history_{name}"][-length:] for name in HISTORY_COLUMNS}
     history = Histories(
@@ -124,6 +131,10 @@ def encode_user(
         at=np.array(cells["at"], dtype=np.int64),
         offsets=np.array([0, len(cells["at"])]),
     )
+    if WORDS in row:
+        number = np.array([place if text else 0 for place, text in enumerate(row[WORDS], 1)])
+        at = np.array(row["message_at"], dtype=np.int64)
+        history = with_words(history, Messages(at, number, np.array([0, len(at)])))
     values = np.array([[row[name] for name in spec.user.names]], dtype=np.float64)
     return padded(history, np.array([asked_at]), spec.user.apply(values))
 
@@ -139,8 +150,13 @@ def encode_items(frame: pl.DataFrame, spec: EncodeSpec) -> ItemArrays:
     )
 
 
-def encode_histories(frame: pl.DataFrame, index: Mapping[str, int], length: int) -> Histories:
-    """The last `length` behaviours of each row; items that `index` lacks get 0."""
+def encode_histories(
+    frame: pl.DataFrame, index: Mapping[str, int], length: int, texts: Texts | None = None
+) -> Histories:
+    """The last `length` behaviours of each row; items that `index` lacks get 0.
+
+    With `texts`, which grow by it, behaviours have the words that the rows tell.
+    """
     lengths = _lengths(frame["history_at"])
     ends = np.cumsum(lengths)
     kept = np.minimum(lengths, length)
@@ -153,7 +169,7 @@ def encode_histories(frame: pl.DataFrame, index: Mapping[str, int], length: int)
         array: NDArray = np.asarray(values, dtype=kind)
         return array if is_kept is None else array[is_kept]
 
-    return Histories(
+    histories = Histories(
         item=column(items, np.int32),
         kind=column(_flat(frame, "history_kind").to_numpy(), np.int8),
         quantity=_finite(column(_flat(frame, "history_quantity").to_numpy(), np.float32)),
@@ -161,12 +177,21 @@ def encode_histories(frame: pl.DataFrame, index: Mapping[str, int], length: int)
         at=column(_flat(frame, "history_at").to_numpy(), np.int64),
         offsets=offsets_of(kept),
     )
+    if texts is None or WORDS not in frame.columns:
+        return histories
+    messages = Messages(
+        at=_flat(frame, "message_at").to_numpy().astype(np.int64),
+        number=texts.numbers(_flat(frame, WORDS).to_list()),
+        offsets=offsets_of(_lengths(frame[WORDS])),
+    )
+    return with_words(histories, messages)
 
 
 def padded(histories: Histories, asked_at: Ints, scalars_BF: Floats) -> UserArrays:
     """Histories padded on the right to the longest (at least 1), with gaps and time to now."""
     num, longest = len(asked_at), max(int(np.diff(histories.offsets).max(initial=0)), 1)
     flat, shape = positions(histories, np.full(num, longest)), (num, longest)
+    words = flat.words
     return UserArrays(
         item_BL=flat.item.reshape(shape),
         kind_BL=flat.kind.reshape(shape),
@@ -175,6 +200,7 @@ def padded(histories: Histories, asked_at: Ints, scalars_BF: Floats) -> UserArra
         amount_BL=flat.amount.reshape(shape),
         time_to_now_B=time_to_now(histories, asked_at),
         scalars_BF=scalars_BF,
+        words_BL=None if words is None else words.reshape(shape),
     )
 
 

@@ -104,4 +104,5 @@ def _flat(examples: Examples) -> dict[str, NDArray]:
     """Every array by the name of its file."""
     own = {f.name: getattr(examples, f.name) for f in fields(examples) if f.name != "history"}
     history = examples.history
-    return own | {f"history_{f.name}": getattr(history, f.name) for f in fields(history)}
+    parts = {f"history_{f.name}": getattr(history, f.name) for f in fields(history)}
+    return own | {name: values for name, values in parts.items() if values is not None}

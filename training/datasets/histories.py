@@ -5,7 +5,7 @@ Numpy only. Next: ``encode.py``, which makes them of feature rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,12 @@ class Histories:
     at: Ints
     """Microseconds, UTC."""
     offsets: Ints
+    words: NDArray[np.int32] | None = None
+    """Number of each behaviour's words among the texts, from 1 on, 0 = none; None = not asked."""
+
+    def having(self, words: NDArray[np.int32]) -> Histories:
+        """The same histories with `words`."""
+        return replace(self, words=words)
 
     def take(self, rows: Ints) -> Histories:
         """The histories of `rows`, in that order."""
@@ -43,6 +49,7 @@ class Histories:
             amount=self.amount[places],
             at=self.at[places],
             offsets=offsets,
+            words=None if self.words is None else self.words[places],
         )
 
 
@@ -54,6 +61,7 @@ class Positions(NamedTuple):
     gap: Floats
     quantity: Floats
     amount: Floats
+    words: Ints | None
 
 
 def positions(histories: Histories, width_B: Ints) -> Positions:
@@ -75,6 +83,7 @@ def positions(histories: Histories, width_B: Ints) -> Positions:
         gap=spread(gaps, np.float32),
         quantity=spread(histories.quantity, np.float32),
         amount=spread(histories.amount, np.float32),
+        words=None if histories.words is None else spread(histories.words, np.int64),
     )
 
 

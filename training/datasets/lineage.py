@@ -102,6 +102,7 @@ def sizes(
         "weeks": list(weeks),
         "spec": spec.to_dict(),
         "num_items": len(items.ids),
+        "num_item_texts": len(items.texts),
         "num_vocabulary": len(spec.vocabulary) + 1,
         "num_kinds": len(KIND_CODES) + 1,
         "num_scalars": len(spec.user.output_names),

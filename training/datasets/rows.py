@@ -28,13 +28,14 @@ from feature_repo.warehouse import Warehouse
 from training.datasets import spine
 from training.datasets.catalogue import fit_items, item_spine, items_by_week
 from training.datasets.categories import Categories, fingerprint
-from training.datasets.encode import EncodeSpec
+from training.datasets.encode import WORDS, EncodeSpec
 from training.datasets.frozen import Encode, encoder_of, text_vectors
 from training.datasets.guard import check_labels, check_times
 from training.datasets.lineage import Run, lineage, sizes
 from training.datasets.normalise import Normaliser
 from training.datasets.split import label_array, write_split
 from training.datasets.spool import Ask, Spool
+from training.datasets.words import Texts
 from training.folders import alone
 
 BUILD_LIMIT_S = 6 * 3600.0
@@ -171,15 +172,17 @@ def _write(
     check_labels(map(train.column, names), names, label_array(train.rows, heads), heads)
     items = items_by_week(catalogue, ids, spec)
     items.save(folder)
-    counts, dropped = {}, {}
+    counts, dropped, texts = {}, {}, Texts(items.texts)
     for split, rows in spines.items():
         asked = train
         if split != "train":
             asked = Spool(folder / "spool" / split, rows, ask.users, like=train)
-        found = write_split(folder / split, asked, spec, items, weeks, labels)
+        found = write_split(folder / split, asked, spec, items, weeks, labels, texts)
         counts[split] = found.pop("written")
         dropped[split] = found
-    return sizes(run, calendar, tasks, spec, items, weeks) | {"counts": counts, "dropped": dropped}
+    (folder / "texts.json").write_text(json.dumps(list(texts)))
+    told = {"counts": counts, "dropped": dropped, "has_words": WORDS in train.schema}
+    return sizes(run, calendar, tasks, spec, items, weeks) | told
 
 
 def _users(ask: Ask, rows: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +206,7 @@ def _vocabulary(train: Spool, length: int) -> list[str]:
 
 
 def _write_texts(folder: Path, run: Run, settings: Settings, reads: Reads) -> dict[str, Any]:
-    """Vectors of all texts of the catalogue in `folder`."""
+    """Vectors of all texts of items and messages in `folder`."""
     texts = json.loads((folder / "texts.json").read_text())
     encoder, encode = reads.text_encoder(run.text_encoder, run.seed)
     vectors = text_vectors(texts, encoder, settings.home / "cache" / "text", encode)

@@ -33,7 +33,7 @@ class Lora(Method):
     alpha: int = 16
     """The change is scaled by alpha / rank."""
     max_texts: int = 192
-    """Texts encoded with gradients in a step: targets, recent history, then others."""
+    """Texts encoded with gradients in a step: of targets, messages, recent history, then others."""
     max_tokens: int = 24
     """Tokens of a text that count in training."""
 
@@ -53,6 +53,9 @@ class Lora(Method):
         inject_adapter_in_model(config, text.model)
         items: Any = network.items
         items.text.requires_grad_(True)
+        words: Any = network.user.sequence.words  # type: ignore[union-attr]
+        if words is not None:
+            words.requires_grad_(True)
 
     def text_vectors(
         self,
@@ -73,17 +76,18 @@ class Lora(Method):
         return mixed_ND
 
     def rows(self, batch: Batch, catalogue: Catalogue) -> Tensor:
-        """Unique text rows, at most ``max_texts``: of targets, then recent items, then others."""
+        """Unique text rows, at most ``max_texts``, of a quarter of them the words of messages."""
         import torch
 
         recent = batch.item_P[batch.item_P > 0]
         exists = catalogue.exists_I.nonzero().squeeze(1)
         draw = torch.randperm(len(exists))[: self.max_texts].to(exists.device)
         share = self.max_texts // 2
-        items = torch.cat([batch.target_T.unique()[:share], recent.unique()[:share], exists[draw]])
-        wanted = catalogue.text_I[items]
-        wanted = wanted[wanted >= 0].tolist()
-        unique = list(dict.fromkeys(wanted))[: self.max_texts]
+        targets = batch.target_T.unique()[:share]
+        said = targets[:0] if batch.text_Y is None else batch.text_Y[: share // 2]
+        rest = catalogue.text_I[torch.cat([recent.unique()[:share], exists[draw]])]
+        wanted = torch.cat([catalogue.text_I[targets], said, rest])
+        unique = list(dict.fromkeys(wanted[wanted >= 0].tolist()))[: self.max_texts]
         return torch.tensor(unique, dtype=torch.int64, device=batch.item_P.device)
 
     def merge(self, network: nn.Module) -> None:

@@ -8,6 +8,7 @@ P     positions of all histories, one after the other, laid out in blocks (``blo
 I     items of the dataset: 0 = none; 1 .. K = those that training rows knew (the vocabulary, with
       an id embedding each); beyond K = items of later weeks, known by text and scalars alone
 N     texts of the dataset
+Y     texts among them that are the words of the batch's messages, where words are told
 T     targets of all examples together
 F, S  scalars of a shopper, scalars of an item (normalised, missing flags included)
 A     attributes of the item that has most
@@ -47,7 +48,7 @@ class _Movable:
         moved: dict[str, Any] = {}
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            is_plain = isinstance(value, int | tuple)
+            is_plain = value is None or isinstance(value, int | tuple)
             moved[field.name] = value if is_plain else torch.as_tensor(value).to(device)
         return type(self)(**moved)
 
@@ -84,6 +85,11 @@ class Batch(_Movable):
     """float32, labels by head, then others; NaN where one does not apply to the example."""
     weight_B: Any
     """float32, weight of the example in its task's loss."""
+    words_P: Any = None
+    """int64, number of the behaviour's words from 1 on, in the order of `text_Y`; 0 = none. None
+    for a dataset that tells no words."""
+    text_Y: Any = None
+    """int64, rows of the words among the dataset's texts."""
 
     def __len__(self) -> int:
         return len(self.task_B)

@@ -41,8 +41,14 @@ class UserGraph(nn.Module):
         time_to_now: Tensor,
         scalars: Tensor,
         categories: Tensor | None = None,
+        words: Tensor | None = None,
+        word_vectors: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """The outputs of user.onnx; `categories` are asked where next steps are foreseen."""
+        """The outputs of user.onnx.
+
+        `categories` are asked where next steps are foreseen, `words` and their vectors where words
+        of messages are read.
+        """
         rows, length = kinds.shape
         history = History(
             vector_PW=item_vectors.flatten(0, 1),
@@ -52,6 +58,8 @@ class UserGraph(nn.Module):
             amount_P=amounts.flatten(),
             blocks=Blocks(((rows, length),)),
             category_P=None if categories is None else categories.flatten(),
+            words_P=None if words is None else words.flatten(),
+            said_YD=word_vectors,
         )
         user = self.network.user(history, time_to_now, scalars)
         copy = user.copy_P.unflatten(0, (rows, length))
@@ -109,6 +117,8 @@ DYNAMIC = {
     "time_to_now": ("n",),
     "scalars": ("n",),
     "categories": ("n", "length"),
+    "words": ("n", "length"),
+    "word_vectors": ("texts",),
 }
 
 

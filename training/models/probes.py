@@ -57,6 +57,10 @@ def _histories(network: Any, lengths: list[int], rng: np.random.Generator) -> In
     }
     if network.user.future is not None:
         told["categories"] = rng.integers(0, MAX_CATEGORIES + 1, (num, longest)) * real
+    if network.user.sequence.words is not None:
+        num_texts = min(sum(lengths), 8)
+        told["words"] = rng.integers(0, num_texts + 1, (num, longest)) * real
+        told["word_vectors"] = _unit(rng, num_texts, network.items.text.in_features)
     return told
 
 

@@ -1,6 +1,7 @@
 """A shopper's behaviours as tokens, encoded by causal layers and read at the last one.
 
-A token is what was done to which item, how much of it, and how long after the behaviour before;
+A token is what was done to which item, how much of it, and how long after the behaviour before,
+and for a message, where a run reads them, its words;
 position i knows the time between behaviours up to i and nothing of the moment of asking. Histories
 lie flat in blocks (``blocks.py``). What padding is left lies after the last real behaviour, so that
 causal layers alone keep it out. Letters in names: ``batch.py``. Next: ``layers.py`` for our own
@@ -37,6 +38,10 @@ class History(NamedTuple):
     blocks: Blocks
     category_P: Tensor | None = None
     """Number of the category of each behaviour's item; None where next steps are not foreseen."""
+    words_P: Tensor | None = None
+    """Number of each behaviour's words, 0 = none; None where words are not told."""
+    said_YD: Tensor | None = None
+    """Text vectors of the words, number 1 first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class SequenceEncoder(nn.Module):
         num_kinds: int,
         dropout: float,
         make_layers: Callable[[], nn.Module],
+        words_width: int = 0,
     ) -> None:
         super().__init__()
         self.start = nn.Parameter(torch.randn(width) * 0.02)
@@ -71,6 +77,7 @@ class SequenceEncoder(nn.Module):
         self.features = nn.Linear(NUM_FEATURES, width)
         self.norm, self.dropout = nn.LayerNorm(width), Dropout(dropout)
         self.layers = make_layers()
+        self.words = nn.Linear(words_width, width, bias=False) if words_width else None
 
     def forward(self, history: History, everywhere: bool = False) -> Encoded:
         """Encode; scores do not depend on the amount of padding.
@@ -96,11 +103,21 @@ class SequenceEncoder(nn.Module):
         features_PF = torch.stack([signed_log(part) for part in parts], dim=-1)
         token_PW = self.item(history.vector_PW * self.item.in_features**0.5)
         token_PW = token_PW + self.kind(history.kind_P) + self.features(features_PF)
+        if self.words is not None:
+            token_PW = token_PW + self._said(history, self.words)
         started = [
             torch.cat([self.start.expand(token_BLW.shape[0], 1, -1), token_BLW], dim=1)
             for token_BLW in history.blocks.split(token_PW)
         ]
         return self.dropout(self.norm(join(started)))
+
+    def _said(self, history: History, words: nn.Linear) -> Tensor:
+        """What the words of each behaviour add to its token (P, W); nothing without words."""
+        assert history.words_P is not None, "a network that reads words is told them"
+        assert history.said_YD is not None, "with their vectors"
+        # Text vectors have length 1: this brings their entries to the usual variance of inputs.
+        said_YW = words(history.said_YD * words.in_features**0.5)
+        return F.embedding(history.words_P, F.pad(said_YW, (0, 0, 1, 0)))
 
 
 def signed_log(values: Tensor) -> Tensor:

@@ -64,7 +64,9 @@ class CopyHead(nn.Module):
 class UserEncoder(nn.Module):
     """History, time to now and scalars to a user vector, copy scores and the heads' logits."""
 
-    def __init__(self, config: ModelConfig, num_kinds: int, num_scalars: int) -> None:
+    def __init__(
+        self, config: ModelConfig, num_kinds: int, num_scalars: int, *, reads_words: bool = False
+    ) -> None:
         super().__init__()
         width = config.width
         self.sequence = SequenceEncoder(
@@ -72,6 +74,7 @@ class UserEncoder(nn.Module):
             num_kinds=num_kinds,
             dropout=config.dropout,
             make_layers=partial(_layers, config),
+            words_width=config.text_width if reads_words else 0,
         )
         self.readout = nn.Sequential(
             nn.Linear(width + 1 + num_scalars, 2 * width),
