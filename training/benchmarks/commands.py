@@ -6,30 +6,32 @@ by which every table comes in, ``page.py`` what every report is made of. Next: `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from feature_repo.show import bar, plainly
+from feature_repo.show import plainly
 from training.benchmarks.next_item_command import next_item
-from training.benchmarks.options import Epochs, Figures, Output, Seed, Size, Time, Trainings
+from training.benchmarks.options import (
+    Epochs,
+    Features,
+    Figures,
+    File,
+    Output,
+    Seed,
+    Size,
+    Time,
+    Trainings,
+    User,
+    steps,
+)
+from training.benchmarks.retention_command import retention
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Your own table.")
 
 app.command(name="next_item")(next_item)
-
-File = Annotated[Path, typer.Argument(help="a CSV or Parquet file, a row for each case")]
-Features = Annotated[
-    list[str] | None,
-    typer.Option("--feature", help="column known before the action; repeatable; default: the rest"),
-]
-User = Annotated[
-    str | None,
-    typer.Option(help="column of user ids, where users have many rows: intervals are of users"),
-]
+app.command(name="retention")(retention)
 
 
 @app.command()
@@ -82,7 +84,7 @@ def uplift(
         read = treatments.read(table, question)
         question = treatments.with_costs(question, cost or (), read.log.actions[1:])
         num = len(question.learners) * len(question.bases) + 2
-        with _steps(num) as step:
+        with steps(num) as step:
             found = uplifts.uplift(read, question, step)
     for arm, scores in found.metrics.items():
         show(arm, *uplift_page.metric_rows(scores))
@@ -126,7 +128,7 @@ def offpolicy(
             seed=seed,
         )
         read = judging.read(log, question)
-        with _steps(len(read.names) + len(read.given) + 2) as step:
+        with steps(len(read.names) + len(read.given) + 2) as step:
             found = judging.off_policy(read, question, step)
     show("reward a decision", *offpolicy_page.estimate_rows(found, offpolicy_page.brief(found)))
     tell(offpolicy_page.words(found))
@@ -173,7 +175,7 @@ def next_actions(
             num_epochs=epochs,
         )
         read = step_table.read(table, question)
-        with _steps(seeds + 1) as step:
+        with steps(seeds + 1) as step:
             found = asking.next_actions(read, question, step)
     page.show("mean over five steps", *told.metric_rows(found))
     page.tell(told.words(found))
@@ -181,55 +183,3 @@ def next_actions(
     page.figures(figures, told.title(table.name), facts, told.tables(found))
     written = told.page(table.name, found, question)
     page.write(output or Path(f"{table.stem}-next_actions.html"), written)
-
-
-@app.command()
-def retention(
-    table: File,
-    user: Annotated[str, typer.Option(help="column of who ordered")] = "user",
-    time: Time = "time",
-    amount: Annotated[str | None, typer.Option(help="column of the order's value")] = None,
-    horizon_days: Annotated[int, typer.Option(min=3, help="how far ahead it is asked")] = 90,
-    seeds: Trainings = 1,
-    size: Size = "tiny",
-    epochs: Epochs = 3,
-    figures: Figures = None,
-    output: Output = None,
-) -> None:
-    """Say how well those who leave can be told, and what is spent: the model beside floors."""
-    from training.benchmarks import order_table, page
-    from training.benchmarks import retention as asking
-    from training.benchmarks import retention_page as told
-
-    with plainly():
-        question = order_table.Question(
-            user=user,
-            time=time,
-            amount=amount,
-            horizon_days=horizon_days,
-            num_seeds=seeds,
-            size=size,
-            num_epochs=epochs,
-        )
-        read = order_table.read(table, question)
-        with _steps(seeds + 1) as step:
-            found = asking.retention(read, question, step)
-    tables = told.tables(found)
-    for name, (heads, rows) in tables.items():
-        page.show(name, heads, rows)
-    page.tell(told.words(found))
-    page.figures(figures, told.title(table.name), told.facts(found), tables)
-    page.write(output or Path(f"{table.stem}-retention.html"), told.page(table.name, found))
-
-
-@contextmanager
-def _steps(num: int) -> Iterator[Callable[[str], None]]:
-    """A bar of `num` steps, and what to call before each."""
-    with bar() as progress:
-        task = progress.add_task("", total=num, completed=-1)
-
-        def step(text: str) -> None:
-            progress.update(task, description=text, advance=1)
-
-        yield step
-        progress.update(task, description="done", completed=num)

@@ -1,7 +1,8 @@
 """A table of orders through the protocol of retention: snapshots, training, floors, calibration.
 
 What is trained, asked and measured is what ``python -m training fit`` and ``evaluate`` would, for
-the task ``retention`` alone. Next: ``retention_page.py``.
+the task ``retention`` alone. Next: ``snapshots.py``
+for a table that tells who left, then ``retention_page.py``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from training.datasets.batches import Dataset
 from training.evaluate.answers import MODEL
 from training.evaluate.compare import Comparison, Draws
 from training.evaluate.report import Report, measure
+from training.floors import ProbabilityFloor
 from training.metrics.steps import Foreseen
 from training.network import Network
 from training.run import Run
@@ -35,7 +37,8 @@ SHARE = 0.3
 class Found:
     """All that is told of a table."""
 
-    table: Table
+    notes: tuple[str, ...]
+    """What was left out of the table and why, a sentence each."""
     reports: list[Report]
     """One for each seed; the floors are the same in all."""
 
@@ -89,12 +92,14 @@ def retention(
         reports = []
         for seed in range(question.num_seeds):
             tell(f"training, seed {seed}")
-            reports.append(_measured(replace(run, seed=seed), dataset))
-    return Found(table, reports)
+            reports.append(measured(replace(run, seed=seed), dataset))
+    return Found(table.notes, reports)
 
 
-def _measured(run: Run, dataset: Dataset) -> Report:
-    """One training, calibrated, beside the floors."""
+def measured(
+    run: Run, dataset: Dataset, floors: Mapping[str, ProbabilityFloor] | None = None
+) -> Report:
+    """One training, calibrated, beside `floors`; None: those of the task."""
     with tempfile.TemporaryDirectory(prefix="nudge_benchmark_") as folder:
         network = trained(run, dataset, Path(folder))
         lines = (Path(folder) / "history.jsonl").read_text().splitlines()
@@ -103,6 +108,7 @@ def _measured(run: Run, dataset: Dataset) -> Report:
         dataset,
         _Model(network.eval(), dataset, thresholds),
         Draws(200),
+        floors=floors,
         run=json.loads(run.to_json()),
         history=[json.loads(line) for line in lines],
     )

@@ -1,4 +1,4 @@
-"""The report on who stays, by a table of orders: rows for a terminal, words, and the page.
+"""The report on who stays, by orders or snapshots: rows for a terminal, words, and the page.
 
 Next: ``commands.py``.
 """
@@ -11,7 +11,6 @@ from dataclasses import replace
 from training.benchmarks.page import cell
 from training.benchmarks.retention import Found, comparison
 from training.evaluate.answers import MODEL
-from training.evaluate.measure import ACTIVE, EVERYONE
 from training.evaluate.page import page as whole_page
 from training.evaluate.words import label, limits, verdict
 
@@ -26,7 +25,7 @@ def title(name: str) -> str:
 def facts(found: Found) -> list[str]:
     """What was asked, in a few words each."""
     run, num = found.reports[0].run, len(found.reports)
-    asked = found.reports[0].heads["leave_90d"].tables
+    asked = found.reports[0].heads[_leaving(found)].tables
     return [
         *(f"{table.num_examples:,} shoppers: {population}" for population, table in asked.items()),
         f"horizon {run['horizon_days']} days",
@@ -36,7 +35,8 @@ def facts(found: Found) -> list[str]:
 
 def tables(found: Found) -> dict[str, tuple[list[str], list[list[str]]]]:
     """Heads and rows of every table, by its population."""
-    return {population: metric_rows(found, population) for population in (EVERYONE, ACTIVE)}
+    asked = found.reports[0].heads[_leaving(found)].tables
+    return {population: metric_rows(found, population) for population in asked}
 
 
 def metric_rows(found: Found, population: str) -> tuple[list[str], list[list[str]]]:
@@ -68,11 +68,9 @@ def metric_rows(found: Found, population: str) -> tuple[list[str], list[list[str
 def words(found: Found) -> Iterator[str]:
     """What it shows, a sentence each."""
     report = found.reports[0]
-    yield from found.table.notes
-    for population in (EVERYONE, ACTIVE):
-        if population in _populations(found, "leave_90d"):
-            difference = comparison(report, "leave_90d", population).differences["auc"]
-            yield f"AUC of leaving, {population}: {verdict('auc', difference)}"
+    yield from found.notes
+    for population, table in report.heads[_leaving(found)].tables.items():
+        yield f"AUC of leaving, {population}: {verdict('auc', table.differences['auc'])}"
     yield from limits(report)
 
 
@@ -80,6 +78,11 @@ def page(name: str, found: Found) -> str:
     """The page of the first seed, as ``python -m training evaluate`` writes it of a run."""
     report = found.reports[0]
     return whole_page(replace(report, run=report.run | {"name": title(name)}))
+
+
+def _leaving(found: Found) -> str:
+    """The head that the table is asked about first: leaving, by whatever name."""
+    return next(iter(found.reports[0].heads))
 
 
 def _populations(found: Found, head: str) -> set[str]:

@@ -98,11 +98,14 @@ class Answers:
     """By source, for the task retention: (n, H)."""
 
 
-def fit_floors(dataset: Dataset) -> dict[str, RankingFloor | ProbabilityFloor]:
-    """The floors that rank or give probabilities for the dataset's tasks, fitted on training."""
+def fit_floors(
+    dataset: Dataset, chosen: Mapping[str, ProbabilityFloor] | None = None
+) -> dict[str, RankingFloor | ProbabilityFloor]:
+    """The `chosen` floors, or those that rank or give probabilities for the dataset's tasks."""
     floors: dict[str, RankingFloor | ProbabilityFloor] = {}
-    for name, kind in FLOORS.items():
-        floor = kind()
+    asked: Mapping[str, RankingFloor | ProbabilityFloor | StepFloor]
+    asked = chosen or {name: kind() for name, kind in FLOORS.items()}
+    for name, floor in asked.items():
         if floor.task in _tasks(dataset) and not isinstance(floor, StepFloor):
             floor.fit(dataset)
             floors[name] = floor

@@ -26,6 +26,7 @@ from training.metrics.probability import (
 
 EVERYONE, ACTIVE = "every earlier customer", "bought within the last 90 days"
 ACTIVE_DAYS = 90
+RECENCY = "recency_days_purchase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,11 @@ def _logit(probability: np.ndarray) -> np.ndarray:
 
 def populations(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Which of the test's `rows` (n,) belong to each population."""
-    recency_days = raw_user_feature(dataset, "test", rows, "recency_days_purchase")
-    return {EVERYONE: np.ones(len(rows), dtype=bool), ACTIVE: recency_days < ACTIVE_DAYS}
+    everyone = {EVERYONE: np.ones(len(rows), dtype=bool)}
+    if RECENCY not in dataset.spec.user.names:
+        return everyone
+    recency_days = raw_user_feature(dataset, "test", rows, RECENCY)
+    return everyone | {ACTIVE: recency_days < ACTIVE_DAYS}
 
 
 def _table(

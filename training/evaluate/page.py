@@ -52,11 +52,11 @@ def page(report: Report) -> str:
 
 
 def _header(report: Report) -> str:
-    run, (start, end) = report.run, report.meta["calendar"]["test"]
+    run, calendar = report.run, report.meta["calendar"]
     methods = ", ".join(method["name"] for method in run.get("methods", []))
     events = report.meta.get("lineage", {}).get("num_events")
     facts = [
-        f"test {day(start)} – {day(end)}",
+        "test {} – {}".format(*map(day, calendar["test"])) if calendar else "dealt by chance",
         f"size {run['size']}",
         f"seed {run['seed']}",
         f"methods: {methods}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from training.evaluate.compare import Comparison, Draws
 from training.evaluate.measure import HeadReport, head_report, ranking_splits, ranking_tables
 from training.evaluate.steps import TASK, StepsReport, steps_report
 from training.evaluate.steps import to_dict as steps_dict
+from training.floors import ProbabilityFloor
 from training.track import progress_bar
 
 SPLITS = ("train", "valid", "test")
@@ -93,14 +95,21 @@ def measure(
     *,
     run: dict[str, Any],
     history: list[dict[str, float]],
+    floors: Mapping[str, ProbabilityFloor] | None = None,
 ) -> Report:
-    """Ask the model and the floors about every split, and compare them on the test."""
-    floors = fit_floors(dataset)
+    """Ask the model and the floors about every split, and compare them on the test.
+
+    Parameters
+    ----------
+    floors
+        Not fitted yet; None: those of the dataset's tasks.
+    """
+    fitted = fit_floors(dataset, floors)
     answers: dict[str, Answers] = {}
     with progress_bar("evaluate", len(SPLITS), True) as advance:
         for split in SPLITS:
             most = MAX_TRAIN_EXAMPLES if split == "train" else None
-            answers[split] = ask(dataset, split, model, floors, most)
+            answers[split] = ask(dataset, split, model, fitted, most)
             advance(1)
     test, tasks = answers["test"], dataset.meta["tasks"]
     orders = test.rows.get("next_item")

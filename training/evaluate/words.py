@@ -77,7 +77,10 @@ def protocol(report: Report) -> list[str]:
         f"Training knows what happened before {day(calendar['train'][1])}, validation is "
         f"{day(calendar['valid'][0])} to {day(calendar['valid'][1])}, the test is "
         f"{day(calendar['test'][0])} to {day(calendar['test'][1])}. No example's time or label "
-        "window passes the end of its split.",
+        "window passes the end of its split."
+        if calendar
+        else "Shoppers were dealt to training, validation and test by chance, each with all of "
+        "their rows. Nothing is claimed of time.",
         f"Examples: {counts['train']:,} of training, {counts['valid']:,} of validation, "
         f"{counts['test']:,} of the test. Of the training split at most "
         f"{max(report.num_seen['train'].values(), default=0):,} of a task are measured here, "
@@ -162,7 +165,10 @@ def _drift(report: Report) -> str:
         for split, word in (("train", "training"), ("valid", "validation"), ("test", "the test"))
         if split in found.base_rates
     ]
+    told = f"{label(name)} came true for {', '.join(rates)}."
+    if report.meta["calendar"] is None:
+        return f"Nothing is known of time, and so nothing of seasons: {told}"
     return (
-        f"The test asks about every shopper on one day only, so its season cannot be told from "
-        f"the shoppers themselves: {label(name)} came true for {', '.join(rates)}."
+        "The test asks about one stretch of time only, so its season cannot be told from the "
+        f"shoppers themselves: {told}"
     )
