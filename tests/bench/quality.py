@@ -58,6 +58,7 @@ PUBLISHED = (
     "Published on the same files and split (NDCG@10 / HR@10, seen items excluded): SASRec .0318 / "
     ".0605, TIGER .0384 / .0648 (it reads texts), HSTU .0543 / .0945, BSARec .0610 / .1002."
 )
+AHEAD = "content, new items ahead"
 SECTIONS: tuple[Section, ...] = (
     Section(
         name="next-item-beauty",
@@ -112,9 +113,9 @@ SECTIONS: tuple[Section, ...] = (
         line="",
         reading="",
         goals=(
-            Goal(words="content, cold items: HR@10 at least .075", row="content", at_least=0.075,
+            Goal(words="cold items: HR@10 at least .075", row=AHEAD, at_least=0.075,
                  table="Items that training never saw", column="HR@10"),
-            Goal(words="content, all items: HR@10 at least .098", row="content", at_least=0.098,
+            Goal(words="all items: HR@10 at least .098", row=AHEAD, at_least=0.098,
                  table="Items that training never saw", column="all"),
         ),
     ),

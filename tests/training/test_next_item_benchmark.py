@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -14,9 +15,15 @@ from typer.testing import CliRunner
 
 from tests.training.groups import GROUPS, items, table
 from training.__main__ import app
-from training.benchmarks import contents, next_item, next_item_page, ranked, sequences
+from training.benchmarks import contents, next_item, next_item_page, ranked, sequences, trained
 from training.benchmarks.answers import Question
-from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, Popularity, known
+from training.benchmarks.sequence_floors import (
+    ContentNeighbours,
+    CoOccurrence,
+    NewItems,
+    Popularity,
+    known,
+)
 from training.datasets.sequences import write
 
 TOLD = ["--items", "items.csv", "--attribute", "brand"]
@@ -185,9 +192,35 @@ def test_a_known_rule_is_found_and_told_beside_the_floors(tmp_path):
     assert found.cold is not None
     cold = {answer.name: answer.ranked[0].hit[found.cold.is_cold] for answer in found.cold.answers}
     assert cold["content"].mean() > cold["co_occurrence"].mean()
+    assert cold["content, new items ahead"].mean() >= cold["content"].mean()
     page = next_item_page.page(found, question)
     assert "seen items excluded" in page
     assert page.count("<svg") == 3
+
+
+class Falling:
+    """A network of which a lead of new items takes 30 of 1,000 hits a nat."""
+
+    def __init__(self, folder):
+        self.dataset = dataset(folder)
+
+    def rank(self, rule, lead, split, keeps_seen):
+        assert (rule.name, split, keeps_seen) == ("new_items", "valid", False)
+        hits = np.zeros(len(self.dataset.examples("valid")))
+        hits[0] = 1_000 - 30 * lead
+        return SimpleNamespace(hit=hits)
+
+
+def test_the_longest_lead_is_the_one_that_costs_known_items_a_fiftieth(tmp_path):
+    assert trained.longest_lead(Falling(tmp_path), False) == 0.65
+
+
+def test_new_items_are_those_that_training_never_saw(tmp_path):
+    made = dataset(tmp_path)
+    scores = NewItems().scores(made, "test", np.arange(3))
+    assert scores.shape == (3, made.meta["num_items"])
+    assert scores[:, : made.meta["num_vocabulary"]].sum() == 0
+    assert scores[:, made.meta["num_vocabulary"] :].all()
 
 
 def test_the_command_prints_tables_and_writes_page_and_figures(tmp_path):

@@ -7,43 +7,27 @@ The networks are trained by the one loop; ``recipes.sequences`` says with which 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from training.benchmarks.ranked import Ranked, Score, rank
-from training.benchmarks.sequence_floors import CoOccurrence
+from training.benchmarks.ranked import Ranked, rank
+from training.benchmarks.sequence_floors import CoOccurrence, NewItems
+from training.benchmarks.trained import Rule, Trained, best_weight, longest_lead
 from training.datasets.batches import Dataset
 from training.loop import train
-from training.network import Network, load_state, prepare
+from training.network import load_state, prepare
 from training.recipes import sequences as recipe
 from training.run import SIZES, Run
 from training.track import PlainRuntime
 
 INPUTS = ("ids", "content")
 SEEN = ("excluded", "included")
-WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Of co-occurrence beside a model's scores; validation chooses one."""
-NUM_CHOOSING = 4096
-"""Shoppers at most whose validation chooses it."""
 Tell = Callable[[str], None]
-
-
-class Rule(Protocol):
-    """A floor for sequences: see ``sequence_floors.py``."""
-
-    name: str
-
-    def fit(self, dataset: Dataset) -> None:
-        """Learn from the split "train" alone."""
-
-    def scores(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
-        """Scores (m, I) for examples number `rows` (m,) of `split`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,30 +86,6 @@ class Answer:
         return np.array([one.hit.mean() for one in self.ranked])
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A network as a source of scores."""
-
-    network: Network
-    dataset: Dataset
-    cpu_s: float
-
-    def score(self, split: str) -> Score:
-        """Scores (m, I) of all items for rows of `split`."""
-        texts_ND = torch.as_tensor(np.array(self.dataset.text_vectors))
-
-        def of(rows: np.ndarray) -> np.ndarray:
-            lengths = np.diff(self.dataset.examples(split).history.offsets)[rows]
-            order = np.argsort(lengths, kind="stable")  # blocks hold histories of like length
-            batch = self.dataset.batch(split, rows[order]).to("cpu")
-            items = self.dataset.items(batch.week).to("cpu")
-            with torch.no_grad():
-                found = self.network(batch, items, texts_ND).scores.whole().numpy()
-            return np.asarray(found[np.argsort(order)])
-
-        return of
-
-
 def by_rule(rule: Rule, dataset: Dataset, question: Question, tell: Tell) -> Answer:
     """Fit `rule` and rank the test."""
     tell(rule.name)
@@ -140,25 +100,46 @@ def by_rule(rule: Rule, dataset: Dataset, question: Question, tell: Tell) -> Ans
 
 
 def by_model(
-    kind: str, dataset: Dataset, question: Question, folder: Path, tell: Tell
+    kind: str,
+    dataset: Dataset,
+    question: Question,
+    folder: Path,
+    tell: Tell,
+    *,
+    leads: bool = False,
 ) -> Iterator[Answer]:
-    """Train `kind` once for each seed; its answers alone, and with co-occurrence added."""
-    rule = CoOccurrence()
+    """Train `kind` once for each seed; its answers alone, and with co-occurrence added.
+
+    With `leads` a third answer puts items that training never saw a step ahead.
+    """
+    rule, keeps = CoOccurrence(), question.keeps_seen
     rule.fit(dataset)
-    alone, added, weights, costs, num = [], [], [], [], 0
+    alone, added, ahead = [], [], []
+    weights, steps, costs, num = [], [], [], 0
     for seed in question.seeds:
         tell(f"{kind}, seed {seed}")
         run = run_of(question, seed, has_text=bool(dataset.text_vectors.any()))
         trained = train_model(run, dataset, folder / f"{kind}-{seed}")
-        weight = _weight(trained, rule, question)
-        alone.append(_rank(trained, rule, 0.0, "test", question))
-        added.append(_rank(trained, rule, weight, "test", question))
+        weight = best_weight(trained, rule, keeps, seed=question.seed)
+        alone.append(trained.rank(rule, 0.0, "test", keeps))
+        added.append(trained.rank(rule, weight, "test", keeps))
         weights.append(weight)
+        if leads:
+            step = longest_lead(trained, keeps)
+            ahead.append(trained.rank(NewItems(), step, "test", keeps))
+            steps.append(step)
         costs.append(trained.cpu_s)
         num = trained.network.num_parameters()[0]
     yield Answer(kind, tuple(alone), tuple(costs), num)
-    note = f"weight of co-occurrence by validation: {', '.join(f'{one:g}' for one in weights)}"
+    note = f"weight of co-occurrence by validation: {_listed(weights)}"
     yield Answer(f"{kind} + {rule.name}", tuple(added), tuple(costs), num, note)
+    if leads:
+        note = f"lead of new items by validation: {_listed(steps)} nats"
+        yield Answer(f"{kind}, new items ahead", tuple(ahead), tuple(costs), num, note)
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{one:g}" for one in numbers)
 
 
 def run_of(question: Question, seed: int, *, has_text: bool) -> Run:
@@ -181,30 +162,3 @@ def train_model(run: Run, dataset: Dataset, folder: Path) -> Trained:
     network = prepare(run, dataset)
     load_state(network, load_file(folder / "checkpoint" / "best.safetensors"))
     return Trained(network.eval(), dataset, cpu_s)
-
-
-def _weight(trained: Trained, rule: Rule, question: Question) -> float:
-    """The weight of `rule` with the best NDCG@10 on some shoppers' validation."""
-    num = len(trained.dataset.examples("valid"))
-    rng = np.random.default_rng(question.seed)
-    some = rng.choice(num, min(num, NUM_CHOOSING), replace=False)
-    found = [_rank(trained, rule, one, "valid", question, some).ndcg.mean() for one in WEIGHTS]
-    return WEIGHTS[int(np.argmax(found))]
-
-
-def _rank(
-    trained: Trained,
-    rule: Rule,
-    weight: float,
-    split: str,
-    question: Question,
-    asked: np.ndarray | None = None,
-) -> Ranked:
-    """Rank by the sum of a model's scores and `weight` of a rule's."""
-    dataset, score = trained.dataset, trained.score(split)
-
-    def total(rows: np.ndarray) -> np.ndarray:
-        found = score(rows)
-        return found + weight * rule.scores(dataset, split, rows) if weight else found
-
-    return rank(dataset, split, total, keeps_seen=question.keeps_seen, asked=asked)

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.benchmarks.answers import Answer, Question, Rule, Tell, by_model, by_rule
+from training.benchmarks.answers import Answer, Question, Tell, by_model, by_rule
 from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, Popularity
 from training.benchmarks.sequences import Table
+from training.benchmarks.trained import Rule
 from training.datasets.batches import Dataset
 from training.datasets.sequences import write
 from training.recipes import LONGEST
@@ -79,7 +80,8 @@ def _answers(
         data[kind] = write(place, table.sequences, things[kind], longest=LONGEST, held_out=held_out)
     answers = [by_rule(rule, data["content"], question, tell) for rule in _rules(table)]
     for kind in question.inputs:
-        answers += by_model(kind, data[kind], question, folder / "runs", tell)
+        leads = held_out is not None and kind == "content"
+        answers += by_model(kind, data[kind], question, folder / "runs", tell, leads=leads)
     return data["content"], tuple(answers)
 
 

@@ -105,6 +105,20 @@ class ContentNeighbours:
         return np.asarray(by_text + (self._has @ (weights @ self._has).toarray().T).T)
 
 
+class NewItems:
+    """One for an item that training never saw: no answer by itself, a lead beside a model's."""
+
+    name = "new_items"
+
+    def fit(self, dataset: Dataset) -> None:
+        """Nothing to learn."""
+
+    def scores(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+        """Scores (m, I), 0 or 1."""
+        is_new = np.arange(dataset.meta["num_items"]) >= dataset.meta["num_vocabulary"]
+        return np.tile(is_new.astype(np.float64), (len(rows), 1))
+
+
 def known(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Items (k,) of the training sequences in order, and how many of the same come after each."""
     examples = dataset.examples("train")

@@ -1,0 +1,107 @@
+"""A trained network as a source of scores, and what validation sets beside it.
+
+Next: ``answers.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from training.benchmarks.ranked import Ranked, Score, rank
+from training.benchmarks.sequence_floors import NewItems
+from training.datasets.batches import Dataset
+from training.network import Network
+
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Of co-occurrence beside a model's scores; validation chooses one."""
+LEADS = tuple(round(0.05 * step, 2) for step in range(41))
+"""That new items may get before the others, in the scores' own unit (nats)."""
+WARM_LOSS = 0.02
+"""Share of their hits that the other items may lose by it, on validation."""
+NUM_CHOOSING = 4096
+"""Shoppers at most whose validation chooses it."""
+
+
+class Rule(Protocol):
+    """A floor for sequences: see ``sequence_floors.py``."""
+
+    name: str
+
+    def fit(self, dataset: Dataset) -> None:
+        """Learn from the split "train" alone."""
+
+    def scores(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+        """Scores (m, I) for examples number `rows` (m,) of `split`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network as a source of scores."""
+
+    network: Network
+    dataset: Dataset
+    cpu_s: float
+
+    def score(self, split: str) -> Score:
+        """Scores (m, I) of all items for rows of `split`."""
+        texts_ND = torch.as_tensor(np.array(self.dataset.text_vectors))
+
+        def of(rows: np.ndarray) -> np.ndarray:
+            lengths = np.diff(self.dataset.examples(split).history.offsets)[rows]
+            order = np.argsort(lengths, kind="stable")  # blocks hold histories of like length
+            batch = self.dataset.batch(split, rows[order]).to("cpu")
+            items = self.dataset.items(batch.week).to("cpu")
+            with torch.no_grad():
+                found = self.network(batch, items, texts_ND).scores.whole().numpy()
+            return np.asarray(found[np.argsort(order)])
+
+        return of
+
+    def rank(
+        self,
+        rule: Rule,
+        weight: float,
+        split: str,
+        keeps_seen: bool,
+        asked: np.ndarray | None = None,
+    ) -> Ranked:
+        """Rank by the sum of the network's scores and `weight` of a rule's."""
+        score = self.score(split)
+
+        def total(rows: np.ndarray) -> np.ndarray:
+            found = score(rows)
+            return found + weight * rule.scores(self.dataset, split, rows) if weight else found
+
+        return rank(self.dataset, split, total, keeps_seen=keeps_seen, asked=asked)
+
+
+def best_weight(trained: Trained, rule: Rule, keeps_seen: bool, *, seed: int) -> float:
+    """The weight of `rule` with the best NDCG@10 on some shoppers' validation."""
+    num = len(trained.dataset.examples("valid"))
+    rng = np.random.default_rng(seed)
+    some = rng.choice(num, min(num, NUM_CHOOSING), replace=False)
+    found = [trained.rank(rule, one, "valid", keeps_seen, some).ndcg.mean() for one in WEIGHTS]
+    return WEIGHTS[int(np.argmax(found))]
+
+
+def longest_lead(trained: Trained, keeps_seen: bool) -> float:
+    """The longest lead that costs the other items no more than ``WARM_LOSS`` on validation.
+
+    The longer it is the more they lose, so that halving finds it.
+    """
+    examples = trained.dataset.examples("valid")
+    target, _ = examples.targets(np.arange(len(examples)))
+    is_warm = target < trained.dataset.meta["num_vocabulary"]
+
+    def hits(lead: float) -> float:
+        return float(trained.rank(NewItems(), lead, "valid", keeps_seen).hit[is_warm].sum())
+
+    least, low, high = (1.0 - WARM_LOSS) * hits(0.0), 0, len(LEADS)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if hits(LEADS[middle]) >= least else (low, middle)
+    return LEADS[low]
