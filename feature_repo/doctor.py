@@ -13,6 +13,7 @@ import polars as pl
 
 from feature_repo.checks import Finding, access, disk, versions
 from feature_repo.heal import behind
+from feature_repo.lean import lean
 from feature_repo.ledger import Ledger
 from feature_repo.publish import VIEWS
 from feature_repo.rollups import BEHAVIOURS
@@ -123,7 +124,8 @@ def _freshness(settings: Settings, path: Path) -> Finding:
 
 
 def _registry(settings: Settings) -> Iterator[Finding]:
-    from feature_repo import services
+    with lean():
+        from feature_repo import services
     from feature_repo.retrieval import schema
 
     for service in (services.shopper, services.shopper_with_messages, services.item):

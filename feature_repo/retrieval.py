@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from feature_repo.columns import DERIVED, Resolved, columns_of, frame_of, plain_row, polars_type
+from feature_repo.lean import lean
 from feature_repo.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=8)
 def open_store(settings: Settings) -> FeatureStore:
     """The Feast store of this shop; one per process and settings."""
-    from feast import FeatureStore
+    with lean():
+        from feast import FeatureStore
 
     with settings.exported():
         return FeatureStore(fs_yaml_file=Path(__file__).with_name("feature_store.yaml"))

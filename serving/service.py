@@ -58,7 +58,7 @@ from serving.start import (
     load_policy,
     policy_of,
 )
-from serving.stores import Stores, without_torch
+from serving.stores import Stores
 from serving.upkeep import Upkeep
 
 ASSETS = Path(bentoml.__file__).parent / "_internal" / "server" / "static_content"
@@ -129,8 +129,7 @@ def open_parts() -> Parts:
     check_schema(model, settings)
     predictor = Predictor(model, settings.home / "cache" / "text", serving.num_threads)
     meters = Meters()
-    with without_torch():
-        stores = Stores(settings, model.manifest, sends=bool(serving.outbox))
+    stores = Stores(settings, model.manifest, sends=bool(serving.outbox))
     make = partial(stores.make_catalogue, predictor, meters.items.set)
     shelf = Shelf(make, stores.clock, serving.refresh_check_s, meters.catalogue_late.set)
     settle(partial(_first_request, stores, predictor, shelf))

@@ -23,7 +23,7 @@ from serving.guard import is_local
 from serving.lists import check_lists
 from serving.settings import Promotion, ServingSettings
 from serving.slate import Ordering, open_ordering
-from serving.stores import first_difference, without_torch
+from serving.stores import first_difference
 from training.bundle import Bundle
 from training.policies import POLICIES, Policy
 from training.policies.inputs import NUMERIC
@@ -63,10 +63,9 @@ def check_schema(model: Bundle, settings: Settings) -> None:
     """
     try:
         Warehouse(settings.warehouse).check()
-        with without_torch():
-            registered = {
-                service: retrieval.schema(service, settings) for service in model.manifest["schema"]
-            }
+        registered = {
+            service: retrieval.schema(service, settings) for service in model.manifest["schema"]
+        }
     except Exception as error:
         raise RefusedToStart(
             f"the warehouse or the registry cannot be used: {error}; both are needed to start"

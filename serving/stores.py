@@ -5,14 +5,12 @@ Next: ``upkeep.py`` for what becomes of them on a bad day, ``routes/parts.py`` f
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
 
-from feature_repo import retrieval
+from feature_repo import heal, publish, retrieval
 from feature_repo.ingest import Report
 from feature_repo.ledger import Ledger
 from feature_repo.settings import Settings, SystemClock
@@ -31,10 +29,6 @@ class Stores:
     def __init__(
         self, settings: Settings, manifest: Mapping[str, Any], *, sends: bool = False
     ) -> None:
-        # Here, not when first asked: it brings Feast, which takes seconds.
-        from feature_repo import heal, publish
-
-        self._heal, self._publish = heal, publish
         self.settings, self._schema = settings, manifest["schema"]
         self._service = str(manifest["service"])
         self._item_service = str(manifest["item_service"])
@@ -52,17 +46,15 @@ class Stores:
 
     def keep_events(self, frame: pl.DataFrame) -> Report:
         """Events into the warehouse, and those that cite a decision to its outcomes."""
-        return self._publish.keep(self.warehouse, frame, self.clock, source="http")
+        return publish.keep(self.warehouse, frame, self.clock, source="http")
 
     def refresh(self, user_ids: list[str]) -> None:
         """Write the online rows of shoppers."""
-        self._publish.refresh(self.warehouse, user_ids, self.settings)
+        publish.refresh(self.warehouse, user_ids, self.settings)
 
     def record(self, frame: pl.DataFrame) -> Report:
         """Keep events and write the online rows of their shoppers."""
-        return self._publish.record(
-            self.warehouse, frame, self.settings, self.clock, source="outbox"
-        )
+        return publish.record(self.warehouse, frame, self.settings, self.clock, source="outbox")
 
     def known_times(self, user_ids: list[str]) -> dict[str, int]:
         """Event id to received time, of all events of shoppers."""
@@ -73,7 +65,7 @@ class Stores:
         self, predictor: Predictor, count: Callable[[int], object], as_of: int
     ) -> Catalogue:
         """All items as of the midnight `as_of`, with their online rows brought up to it."""
-        item_ids = self._publish.refresh_items(self.warehouse, self.settings, self.clock)
+        item_ids = publish.refresh_items(self.warehouse, self.settings, self.clock)
         frame = retrieval.online(sorted(item_ids), self._item_service, as_of, self.settings)
         catalogue = build(frame, predictor.spec, predictor, as_of)
         count(len(catalogue))
@@ -85,8 +77,8 @@ class Stores:
             absorb=self.ledger.absorb,
             attach=self.ledger.attach_missing,
             refresh=self.refresh,
-            heal=lambda: self._heal.heal(self.warehouse, self.settings, self.clock),
-            incarnation=lambda: self._heal.incarnation(self.settings),
+            heal=lambda: heal.heal(self.warehouse, self.settings, self.clock),
+            incarnation=lambda: heal.incarnation(self.settings),
             schema_drift=self._schema_drift,
         )
 
@@ -109,20 +101,3 @@ def first_difference(trained: Mapping[str, str], registered: Mapping[str, str]) 
         if name not in trained:
             return f"feature {name!r} of the registry is unknown to the model"
     return ""
-
-
-@contextmanager
-def without_torch() -> Iterator[None]:
-    """Keep Feast from importing torch where it is installed: no request needs it.
-
-    Feast tries the import for a conversion to tensors and goes on without it. Torch would cost
-    each worker seconds at start and some 200 MB.
-    """
-    if "torch" in sys.modules:
-        yield
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["torch"]

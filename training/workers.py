@@ -64,6 +64,8 @@ def _connect(num_workers: int) -> None:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(address="auto")
         else:
+            # Nobody takes this machine away with a notice: no process need watch for one.
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
             ray.init(address="local", include_dashboard=False, log_to_driver=False)
     num_cpus = int(ray.cluster_resources().get("CPU", 0))
     if num_cpus < num_workers:

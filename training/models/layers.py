@@ -28,9 +28,8 @@ class Reach(NamedTuple):
 
     def at(self, position_B: Tensor) -> Reach:
         """From one position of each row alone."""
-        row_B = torch.arange(len(position_B), device=position_B.device)
         barred_BM = self.barred_BQM[0][position_B]
-        return Reach(self.log_days_BQM[row_B, position_B].unsqueeze(1), barred_BM.unsqueeze(1))
+        return Reach(pick(self.log_days_BQM, position_B).unsqueeze(1), barred_BM.unsqueeze(1))
 
     def started(self) -> Reach:
         """From all positions but the first."""
@@ -159,4 +158,5 @@ def asked(token_MW: Tensor, known: Blocks, last: Sequence[Tensor] | None) -> tup
 
 def pick(value_BM: Tensor, position_B: Tensor) -> Tensor:
     """The value (B, ...) of each row of a block at its position."""
-    return value_BM[torch.arange(len(position_B), device=position_B.device), position_B]
+    row_B = torch.arange(position_B.shape[0], device=position_B.device)  # len() fixes it in a graph
+    return value_BM[row_B, position_B]
