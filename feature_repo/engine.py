@@ -205,6 +205,22 @@ def insert(connection: sa.Connection, table: sa.Table, rows: pl.DataFrame) -> No
     connection.exec_driver_sql(str(compiled), rows.select(pl.nth(order)).rows())
 
 
+def among(
+    connection: sa.Connection, columns: Sequence[sa.Column[Any]], values: Sequence[str]
+) -> Iterator[sa.Row[Any]]:
+    """`columns` of the rows whose first of them is one of `values`.
+
+    By the driver itself: SQLAlchemy works on each value of a long list several times.
+    """
+    mark = "%s" if is_postgres(connection) else "?"
+    names = ", ".join(column.name for column in columns)
+    key = columns[0]
+    for part in slices(values):
+        marks = ", ".join([mark] * len(part))
+        query = f"SELECT {names} FROM {key.table} WHERE {key.name} IN ({marks})"
+        yield from connection.exec_driver_sql(query, tuple(part))
+
+
 def _copy(cursor: Any, table: str, rows: pl.DataFrame) -> None:
     """Text stands in quotes, so that an empty one is not null and no content means an end."""
     text = rows.write_csv(include_header=False, quote_style="non_numeric")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import polars as pl
 import sqlalchemy as sa
 
-from feature_repo.engine import insert, slices
+from feature_repo.engine import among, insert
 from feature_repo.events import EVENT_SCHEMA, FUTURE_TOLERANCE, check, known_at
 from feature_repo.merging import settle, sign
 from feature_repo.tables import dead_letters, events
@@ -162,12 +162,7 @@ def _sort_out(
 def _kept(connection: sa.Connection, ids: list[str]) -> pl.DataFrame:
     """What the warehouse already holds under `ids`."""
     names = ("event_id", "event_at", *IDENTITY)
-    query = sa.select(*(events.c[name] for name in names))
-    rows = [
-        tuple(row)
-        for part in slices(ids)
-        for row in connection.execute(query.where(events.c.event_id.in_(part)))
-    ]
+    rows = [tuple(row) for row in among(connection, [events.c[name] for name in names], ids)]
     types = {name: EVENT_SCHEMA[name] for name in names}
     return pl.DataFrame(rows, schema=types, orient="row")
 
@@ -175,12 +170,10 @@ def _kept(connection: sa.Connection, ids: list[str]) -> pl.DataFrame:
 def _bury(connection: sa.Connection, bad: pl.DataFrame, source: str, now: int) -> None:
     """Keep rejected rows raw, each once per source and content."""
     letters = {str(letter["letter_id"]): letter for letter in _letters(bad, source, now)}
-    column = dead_letters.c.letter_id
-    for part in slices(list(letters)):
-        for (letter_id,) in connection.execute(sa.select(column).where(column.in_(part))):
-            del letters[letter_id]
+    for (letter_id,) in among(connection, [dead_letters.c.letter_id], list(letters)):
+        letters.pop(letter_id)
     if letters:
-        connection.execute(sa.insert(dead_letters), list(letters.values()))
+        insert(connection, dead_letters, pl.DataFrame(list(letters.values())))
 
 
 def _letters(bad: pl.DataFrame, source: str, now: int) -> Iterator[dict[str, object]]:
