@@ -233,10 +233,12 @@ def test_a_registry_unlike_the_definitions_is_named(shop, tmp_path):
     with settings.exported():
         store = FeatureStore(fs_yaml_file=Path(doctor.__file__).with_name("feature_store.yaml"))
         store.apply(FeatureService(name="shopper", features=[user_state[["num_orders"]]]))
+        store.delete_feature_service("shopper_with_messages")
     resolve.cache_clear()
     cures = bad(settings)
     assert cures["registry: shopper"] == "run `feast apply`"
     assert "registry: item" not in cures
+    assert "run `feast apply`" in cures["registry"], "one of before lacks a service"
 
 
 def test_online_rows_that_fell_behind_are_named(shop, tmp_path):
