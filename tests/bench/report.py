@@ -103,7 +103,7 @@ def _bars(axes: Axes, size: str, name: str, of_size: Found, colours: Mapping[str
         axes.barh(row, spread["median"], color=colours[side], height=0.75)
         axes.plot([spread["min"], spread["max"]], [row, row], color=INK, lw=1)
         axes.annotate(
-            f"{side}  {spread['median']:,.4g}",
+            f"{side}  {_plain(spread['median'], 4)}",
             (max(spread["max"], spread["median"]), row),
             xytext=(4, 0),
             textcoords="offset points",
@@ -117,8 +117,13 @@ def _bars(axes: Axes, size: str, name: str, of_size: Found, colours: Mapping[str
 
 
 def _said(value: float, goal: Goal) -> str:
-    number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    number = _plain(value, 3)
     return f"{number}×" if goal.against else f"{number} {words(goal.figure).split(', ')[-1]}"
+
+
+def _plain(value: float, digits: int) -> str:
+    """A number with so many digits, or all of those before its point."""
+    return f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 
 def _anchor(bench: Bench) -> str:
