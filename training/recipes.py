@@ -17,6 +17,8 @@ MODELS = {
     "small": ModelConfig(width=64, num_layers=2),
     "base": ModelConfig(width=128, num_layers=3, num_heads=4),
 }
+IDS_EPOCHS = 6
+"""Of sequences whose items are ids and nothing else, at most."""
 LONGEST, TEXT_WIDTH = 50, 128
 """Of sequences: behaviours looked back, and width of their texts' vectors."""
 
@@ -51,16 +53,18 @@ def text_lora(size: str = "small") -> Run:
     )
 
 
-def sequences(size: str = "base", *, has_text: bool) -> Run:
+def sequences(size: str = "base", *, has_text: bool, ids_alone: bool = False) -> Run:
     """The next item of sequences that know an order alone: ``benchmark next_item`` trains it.
 
     Every behaviour is an order of its own, and items of few buyers each need much dropout and
     little faith in what is learnt for their ids. Where no text tells items apart, their ids do from
-    the beginning. The last epoch is kept: rankings go on getting better after the loss on
-    validation has begun to rise.
+    the beginning; with `ids_alone` they begin near what was bought with them
+    (``benchmarks/beginnings.py``) and are learnt sooner. The last epoch is kept: rankings go on
+    getting better after the loss on validation has begun to rise.
     """
     _check(size)
     width, layers, epochs = {"tiny": (32, 1, 4), "small": (64, 2, 12), "base": (128, 2, 10)}[size]
+    epochs = min(epochs, IDS_EPOCHS) if ids_alone else epochs
     return Run(
         name="sequences",
         tasks=("next_item",),

@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from training.benchmarks.beginnings import beginnings
 from training.benchmarks.ranked import Ranked, rank
 from training.benchmarks.sequence_floors import CoOccurrence, NewItems
 from training.benchmarks.trained import Rule, Trained, best_weight, longest_lead
 from training.datasets.batches import Dataset
 from training.loop import train
+from training.methods.gradients import IDS
 from training.network import load_state, prepare
 from training.recipes import sequences as recipe
 from training.run import SIZES, Run
@@ -118,7 +120,8 @@ def by_model(
     weights, steps, costs, num = [], [], [], 0
     for seed in question.seeds:
         tell(f"{kind}, seed {seed}")
-        run = run_of(question, seed, has_text=bool(dataset.text_vectors.any()))
+        has_text = bool(dataset.text_vectors.any())
+        run = run_of(question, seed, has_text=has_text, ids_alone=not tells(dataset))
         trained = train_model(run, dataset, folder / f"{kind}-{seed}")
         weight = best_weight(trained, rule, keeps, seed=question.seed)
         alone.append(trained.rank(rule, 0.0, "test", keeps))
@@ -142,9 +145,9 @@ def _listed(numbers: Sequence[float]) -> str:
     return ", ".join(f"{one:g}" for one in numbers)
 
 
-def run_of(question: Question, seed: int, *, has_text: bool) -> Run:
+def run_of(question: Question, seed: int, *, has_text: bool, ids_alone: bool = False) -> Run:
     """The recipe with what `question` says."""
-    run = replace(recipe(question.size, has_text=has_text), seed=seed)
+    run = replace(recipe(question.size, has_text=has_text, ids_alone=ids_alone), seed=seed)
     if question.keeps_seen:
         run = replace(run, model=replace(run.model, bars_seen=False))
     if question.num_epochs is None:
@@ -152,12 +155,20 @@ def run_of(question: Question, seed: int, *, has_text: bool) -> Run:
     return replace(run, optim=replace(run.optim, num_epochs=question.num_epochs))
 
 
+def tells(dataset: Dataset) -> bool:
+    """Whether anything but its id is told of any item."""
+    return bool(dataset.text_vectors.any() or dataset.meta["num_attributes"])
+
+
 def train_model(run: Run, dataset: Dataset, folder: Path) -> Trained:
     """Train `run` by the one loop; checkpoints go to `folder`."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     shape = replace(run.model, text_width=dataset.text_vectors.shape[1])
     run, began = replace(run, model=shape), time.process_time()
-    train(run, dataset.folder, folder, PlainRuntime(folder / "checkpoint", device=device))
+    start = None
+    if not tells(dataset):
+        start = {IDS: torch.as_tensor(beginnings(dataset, shape.width))}
+    train(run, dataset.folder, folder, PlainRuntime(folder / "checkpoint", device=device), start)
     cpu_s = time.process_time() - began
     network = prepare(run, dataset)
     load_state(network, load_file(folder / "checkpoint" / "best.safetensors"))

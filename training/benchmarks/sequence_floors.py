@@ -48,14 +48,7 @@ class CoOccurrence:
 
     def fit(self, dataset: Dataset) -> None:
         """Count over the training sequences."""
-        num = dataset.meta["num_items"]
-        item, after = known(dataset)
-        total = sparse.csr_matrix((num, num))
-        for distance in range(1, int(after.max(initial=0)) + 1):
-            place = np.flatnonzero(after >= distance)
-            pair = (item[place], item[place + distance])
-            weight = np.full(len(place), distance**-0.5)
-            total = total + sparse.csr_matrix((weight, pair), shape=(num, num))
+        total = followed(dataset)
         total = total + BACKWARDS * total.T
         out, into = (np.asarray(total.sum(axis=axis)).ravel() for axis in (1, 0))
         left, right = (
@@ -127,6 +120,19 @@ def known(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     item = np.insert(np.asarray(history.item, dtype=np.int64), ends, np.asarray(examples.target))
     lengths = np.diff(history.offsets) + 1
     return item, np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(item))
+
+
+def followed(dataset: Dataset) -> sparse.csr_matrix:
+    """How often each item came after each (I, I) in training, as d^-1/2 at d places' distance."""
+    num = dataset.meta["num_items"]
+    item, after = known(dataset)
+    total = sparse.csr_matrix((num, num))
+    for distance in range(1, int(after.max(initial=0)) + 1):
+        place = np.flatnonzero(after >= distance)
+        pair = (item[place], item[place + distance])
+        weight = np.full(len(place), distance**-0.5)
+        total = total + sparse.csr_matrix((weight, pair), shape=(num, num))
+    return total
 
 
 def recent(history: Histories, num_items: int) -> sparse.csr_matrix:
