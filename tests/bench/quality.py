@@ -105,7 +105,7 @@ SECTIONS: tuple[Section, ...] = (
         command=f"{SPORTS} --inputs ids",
         line=PUBLISHED_SPORTS,
         reading=(
-            "Ahead of the floor and of SASRec, behind HSTU and BSARec. From ids drawn by chance "
+            "In NDCG level with HSTU and behind BSARec, in HR behind both. From ids drawn by chance "
             "the same network learns next to nothing in ten epochs ([lab log](lab-log.md)). One "
             "seed."
         ),
