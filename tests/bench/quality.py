@@ -105,9 +105,9 @@ SECTIONS: tuple[Section, ...] = (
         command=f"{SPORTS} --inputs ids",
         line=PUBLISHED_SPORTS,
         reading=(
-            "In NDCG level with HSTU and behind BSARec, in HR behind both. From ids drawn by chance "
-            "the same network learns next to nothing in ten epochs ([lab log](lab-log.md)). One "
-            "seed."
+            "In NDCG level with HSTU and behind BSARec, in HR behind both. From ids drawn by "
+            "chance the same network learns next to nothing in ten epochs ([lab log](lab-log.md)). "
+            "One seed."
         ),
         goals=accuracy("ids", 0.035, 0.060),
     ),

@@ -51,8 +51,10 @@ def test_beginnings_are_the_same_each_time_and_know_training_alone(tmp_path):
     assert np.array_equal(first, beginnings(made, 8))
 
 
-def test_items_that_nothing_was_bought_with_begin_at_nothing(tmp_path):
-    assert not beginnings(dataset(tmp_path, alone=True), 8).any()
+def test_items_that_nothing_was_bought_with_begin_by_chance_and_apart(tmp_path):
+    found = beginnings(dataset(tmp_path, alone=True), 8)
+    assert np.allclose(np.linalg.norm(found[1:], axis=1), LENGTH, atol=1e-5)
+    assert len(np.unique(found, axis=0)) == len(found)
 
 
 def test_a_width_beyond_the_items_leaves_the_rest_empty(tmp_path):

@@ -18,10 +18,12 @@ SMOOTHING = 0.75
 """Power of an item's frequency as a neighbour: rare ones would be told too sure of."""
 LENGTH = 0.3
 """Of each vector: training moves short ones fast."""
+TINY = 1e-6
+"""Below this length a vector points nowhere."""
 
 
 def beginnings(dataset: Dataset, width: int) -> Floats:
-    """Vectors (K + 1, width) of training's items; zero at 0 and for one that was bought alone.
+    """Vectors (K + 1, width) of training's items; zero at 0, by chance for one bought alone.
 
     The first singular vectors of the positive pointwise mutual information of items in one training
     sequence, by the root of their singular values, each brought to one length (Levy, Goldberg and
@@ -38,11 +40,13 @@ def beginnings(dataset: Dataset, width: int) -> Floats:
         left, size, _ = svds(told, k=rank, random_state=0)
         found[:, :rank] = left * np.sqrt(size)
     some = told.getnnz(axis=1) > 0
-    found[~some] = 0.0
     if some.any():
         found[some] -= found[some].mean(axis=0)
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    return (LENGTH * found / np.maximum(lengths, 1e-9)).astype(np.float32)
+    untold = ~some | (np.linalg.norm(found, axis=1) < TINY)
+    found[untold] = np.random.default_rng(0).normal(size=(int(untold.sum()), width))
+    found *= LENGTH / np.linalg.norm(found, axis=1, keepdims=True)
+    found[0] = 0.0
+    return found.astype(np.float32)
 
 
 def _positive_information(together: sparse.csr_matrix) -> sparse.csr_matrix:
