@@ -6,6 +6,7 @@ Next: ``uplift_page.py``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,8 @@ from training.drawing import FAINT, FLOOR_COLOURS, INK, MODEL_COLOUR, SECOND_COL
 
 COLOURS = (MODEL_COLOUR, SECOND_COLOUR, "#6f9a86", "#a77f9c", "#b58b4c", "#4f9ac2", "#c2604f",
            "#5b6f3a")  # fmt: skip
+TITLE_WIDTH = 52
+"""Letters of a title in one line, where names of sources take room beside it."""
 Line = tuple[np.ndarray, np.ndarray]
 
 
@@ -112,7 +115,7 @@ def ladder(
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlim(0.0, 1.15 * max(float(found.max()) for found in values) or 1.0)
-        axes.set_title(title)
+        axes.set_title(fill(title, TITLE_WIDTH))
         axes.grid(axis="x")
         axes.set_axisbelow(True)
 
