@@ -80,6 +80,9 @@ def test_lora_finds_the_attention_of_either_family_and_begins_as_the_base(text):
     network = torch.nn.Module()
     network.text, network.items = text, torch.nn.Module()
     network.items.text = torch.nn.Linear(16, 8)
+    network.user = torch.nn.Module()
+    network.user.sequence = torch.nn.Module()
+    network.user.sequence.words = None
     method = Lora(rank=2)
     method.attach(network)
     assert any("lora_A" in name for name, _ in text.named_parameters())
