@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from feature_repo.events import EVENT_SCHEMA
+from training.benchmarks.asked import Asked
 from training.benchmarks.table import read_times
-from training.models.config import check_positive
 from training.own_table import check_columns, check_full, check_number, open_table
 
 NOTHING = "order"
@@ -18,19 +18,12 @@ MICROS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Asked):
     """Which column is what, and how it is asked."""
 
     user: str = "user"
     time: str = "time"
     amount: str | None = None
-    horizon_days: int = 90
-    num_seeds: int = 1
-    size: str = "tiny"
-    num_epochs: int = 3
-
-    def __post_init__(self) -> None:
-        check_positive(self, "horizon_days", "num_seeds", "num_epochs")
 
 
 @dataclass(frozen=True, slots=True)

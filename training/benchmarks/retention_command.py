@@ -5,6 +5,7 @@ Next: ``retention.py``, ``snapshots.py``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,7 @@ def _only_with_label(**options: Any) -> None:
 
 
 def _of_orders(
-    table: Path, step: Any, *, user: str | None, time: str | None, **asked: Any
+    table: Path, step: Callable[[str], None], *, user: str | None, time: str | None, **asked: Any
 ) -> Found:
     """Snapshots are made of orders, every week."""
     from training.benchmarks import order_table
@@ -98,7 +99,7 @@ def _of_orders(
     return ask(order_table.read(table, question), question, step)
 
 
-def _of_snapshots(table: Path, step: Any, **asked: Any) -> Found:
+def _of_snapshots(table: Path, step: Callable[[str], None], **asked: Any) -> Found:
     """Snapshots stand in the table."""
     from training.benchmarks import snapshot_table
     from training.benchmarks.snapshots import snapshots as ask

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -21,30 +19,14 @@ from feature_repo.merging import merge
 from feature_repo.scratch import scratch
 from feature_repo.settings import Settings
 from feature_repo.warehouse import Warehouse
+from training.benchmarks.asked import Asked, run_of
 from training.datasets.batches import Dataset
 from training.datasets.rows import Reads, build
 from training.loop import train
 from training.network import Network, load_state, prepare
-from training.recipes import RECIPES
 from training.run import Calendar, Run
 from training.tasks import TASKS
 from training.track import PlainRuntime
-
-
-class Asked(Protocol):
-    """What every question about a table of events tells."""
-
-    @property
-    def horizon_days(self) -> int:
-        """How far ahead it is asked."""
-
-    @property
-    def size(self) -> str:
-        """Of the network: tiny, small or base."""
-
-    @property
-    def num_epochs(self) -> int:
-        """Passes over the training examples."""
 
 
 @contextmanager
@@ -67,11 +49,7 @@ def shop_of(
     assert isinstance(first, int), "a table has rows"
     assert isinstance(last, int), "a table has rows"
     calendar = Calendar.from_span(first, last, asked.horizon_days)
-    run = replace(
-        RECIPES["shopper"](asked.size), name=task, tasks=(task,), task_weights=(1.0,),
-        task_shares=(share,), calendar=calendar, horizon_days=asked.horizon_days,
-    )  # fmt: skip
-    run = replace(run, optim=replace(run.optim, num_epochs=asked.num_epochs))
+    run = run_of(task, asked, share=share, calendar=calendar)
     with scratch(Settings()) as shop:
         _fill(shop, events, items, last + 1)
         yield run, Dataset(build(run, calendar, {task: TASKS[task]}, shop, _without_text(run)))

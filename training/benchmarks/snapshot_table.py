@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from training.benchmarks.asked import Asked
 from training.benchmarks.table import read_features, read_numbers, read_times, read_users
 from training.datasets.histories import Ints
 from training.datasets.snapshots import Snapshots
 from training.evaluate.measure import RECENCY
-from training.models.config import check_positive
 from training.own_table import check_columns, check_full, check_number, open_table
 
 DAY = 86_400_000_000
@@ -28,7 +28,7 @@ LEAST = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Asked):
     """Which column is what, and how it is asked."""
 
     label: str
@@ -40,14 +40,6 @@ class Question:
     """Column of days since the last purchase, which gives a floor and a population of its own."""
     features: tuple[str, ...] | None = None
     """None: all other columns."""
-    horizon_days: int = 90
-    """Days after a snapshot in which its label came about."""
-    num_seeds: int = 1
-    size: str = "tiny"
-    num_epochs: int = 3
-
-    def __post_init__(self) -> None:
-        check_positive(self, "horizon_days", "num_seeds", "num_epochs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from training.benchmarks.asked import run_of
 from training.benchmarks.retention import TASK, Found, measured
 from training.benchmarks.snapshot_table import Question, Table
 from training.datasets.snapshots import write
@@ -19,8 +20,6 @@ from training.evaluate.report import Report
 from training.floors import ProbabilityFloor
 from training.floors.all_features import AllFeatures
 from training.floors.recency import Recency
-from training.recipes import RECIPES
-from training.run import Run
 from training.tasks import TASKS
 
 HEAD = "leave_90d"
@@ -31,7 +30,7 @@ def snapshots(
 ) -> Found:
     """Ask the table; `tell` hears of each step before it begins."""
     tell("features of every snapshot")
-    run = _run(question)
+    run = run_of(TASK, question)  # a table has each snapshot once, and all are drawn
     with tempfile.TemporaryDirectory(prefix="nudge_benchmark_") as folder:
         dataset = write(
             Path(folder) / "data",
@@ -47,16 +46,6 @@ def snapshots(
             found = measured(replace(run, seed=seed), dataset, _floors(table))
             reports.append(_named(found, question.label))
     return Found(table.notes, reports)
-
-
-def _run(question: Question) -> Run:
-    """The recipe with retention alone; a table has each snapshot once, and all are drawn."""
-    run = replace(
-        RECIPES["shopper"](question.size),
-        name=TASK, tasks=(TASK,), task_weights=(1.0,), task_shares=(1.0,),
-        horizon_days=question.horizon_days,
-    )  # fmt: skip
-    return replace(run, optim=replace(run.optim, num_epochs=question.num_epochs))
 
 
 def _floors(table: Table) -> dict[str, ProbabilityFloor]:

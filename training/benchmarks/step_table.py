@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from feature_repo.events import EVENT_SCHEMA
+from training.benchmarks.asked import Asked
 from training.benchmarks.table import read_times
 from training.metrics.steps import KINDS
 from training.own_table import check_columns, check_full, open_table
@@ -21,7 +22,7 @@ NOTHING = "item"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Asked):
     """Which columns mean what, and how it is asked."""
 
     user: str = "user"
@@ -31,9 +32,6 @@ class Question:
     item: str | None = None
     kinds: Mapping[str, str] | None = None
     """Words of the table to kinds, for those that are none."""
-    horizon_days: int = 90
-    num_seeds: int = 1
-    size: str = "tiny"
     num_epochs: int = 8
 
 

@@ -1,11 +1,11 @@
 """A shopper's behaviours as tokens, encoded by causal layers and read at the last one.
 
 A token is what was done to which item, how much of it, and how long after the behaviour before,
-and for a message, where a run reads them, its words;
-position i knows the time between behaviours up to i and nothing of the moment of asking. Histories
-lie flat in blocks (``blocks.py``). What padding is left lies after the last real behaviour, so that
-causal layers alone keep it out. Letters in names: ``batch.py``. Next: ``layers.py`` for our own
-layers, ``decoder.py`` for those of any causal decoder, then ``softmax.py``.
+and for a message, where a run reads them, its words; position i knows the time between behaviours
+up to i and nothing of the moment of asking. Histories lie flat in blocks (``blocks.py``). What
+padding is left lies after the last real behaviour, so that causal layers alone keep it out. Letters
+in names: ``batch.py``. Next: ``layers.py`` for our own layers, ``decoder.py`` for those of any
+causal decoder, then ``softmax.py``.
 """
 
 from __future__ import annotations
