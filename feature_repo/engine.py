@@ -1,7 +1,7 @@
 """How the warehouse's two databases are spoken to: SQLite in a file, PostgreSQL by its address.
 
 What differs between them is here, and nowhere else: how a connection is opened, how writers queue,
-and the fast ways in and out. Next: ``warehouse.py``.
+and the fast ways in and out. Next: ``sqlite.py``, then ``warehouse.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from feature_repo.disk import DiskFull, is_full
+from feature_repo.sqlite import open_sqlite
 
 CHUNK = 50_000
 """Rows that are in memory as Python objects at once while many are read."""
@@ -54,7 +55,7 @@ def open_engine(url: str, wait_s: float = WAIT_S) -> sa.Engine:
             "postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from error
     if address.drivername == "sqlite":
-        return _tell_of_a_full_disk(_open_sqlite(address, wait_s))
+        return _tell_of_a_full_disk(open_sqlite(address, wait_s))
     if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         address = address.set(drivername="postgresql+psycopg")
         return _tell_of_a_full_disk(_open_postgres(address, wait_s))
@@ -87,25 +88,6 @@ def _open_postgres(address: sa.URL, wait_s: float) -> sa.Engine:
         pool_size=10,
         pool_timeout=10,
     )
-
-
-def _open_sqlite(address: sa.URL, wait_s: float) -> sa.Engine:
-    engine = sa.create_engine(address, hide_parameters=True)
-
-    @sa.event.listens_for(engine, "connect")
-    def connect(connection: Any, _: Any) -> None:
-        # SQLAlchemy's own BEGIN replaces the driver's, so that a writer can ask at once.
-        connection.isolation_level = None
-        waiting = f"busy_timeout={1000 * wait_s:.0f}"
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", waiting):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("nudge_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
 
 
 def turns(engine: sa.Engine, wait_s: float) -> Callable[[], AbstractContextManager[None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 import threading
 
 import polars as pl
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from feature_repo.engine import open_engine, stream
 from feature_repo.events import EVENT_SCHEMA
 from feature_repo.ingest import ingest
+from feature_repo.sqlite import _write_ahead
 from feature_repo.tables import events
 from feature_repo.warehouse import Warehouse
 from tests import services
@@ -77,6 +79,33 @@ def test_several_may_migrate_an_empty_database_at_once(postgres, tmp_path):
             one.join(60)
             assert one.exitcode == 0
         assert Warehouse(url).counts()["events"] == 0
+
+
+class Refusing:
+    """A connection that is refused with `code` the first `times` that it turns the file over."""
+
+    def __init__(self, times, code=sqlite3.SQLITE_BUSY):
+        self.times, self.code, self.asked = times, code, 0
+
+    def execute(self, statement):
+        assert statement == "PRAGMA journal_mode=WAL"
+        self.asked += 1
+        if self.asked <= self.times:
+            refusal = sqlite3.OperationalError("refused")
+            refusal.sqlite_errorcode = self.code
+            raise refusal
+
+
+def test_who_is_refused_while_another_turns_the_file_over_asks_again_and_not_forever():
+    refused = Refusing(3)
+    _write_ahead(refused, 5.0)
+    assert refused.asked == 4
+    with pytest.raises(sqlite3.OperationalError):
+        _write_ahead(Refusing(10**6), 0.05)
+    failing = Refusing(1, sqlite3.SQLITE_IOERR)
+    with pytest.raises(sqlite3.OperationalError):
+        _write_ahead(failing, 5.0)
+    assert failing.asked == 1
 
 
 def test_who_waited_for_a_lock_sees_what_was_committed_meanwhile(postgres, postgres_url):

@@ -22,6 +22,7 @@ DOORS = {
         "feature_repo.attaching",
         "feature_repo.commits",
         "feature_repo.engine",
+        "feature_repo.sqlite",
         "feature_repo.exposures",
         "feature_repo.limits",
         "feature_repo.messages",
