@@ -26,15 +26,12 @@ def foresee(network: Network, dataset: Dataset, split: str, rows: np.ndarray) ->
     network.eval()
     texts_ND = torch.as_tensor(np.array(dataset.text_vectors))
     found: dict[int, tuple[np.ndarray, ...]] = {}
-    for planned in dataset.plan(split, MAX_POSITIONS):
-        wanted = planned[np.isin(planned, rows)]
-        if not len(wanted):
-            continue
-        batch = dataset.batch(split, wanted)
+    for planned in dataset.plan(split, MAX_POSITIONS, among=rows):
+        batch = dataset.batch(split, planned)
         future = network(batch.to("cpu"), dataset.items(batch.week).to("cpu"), texts_ND).future
         said = (marginals(future.log_step_BUJO), future.days_BU, future.category_BUC.softmax(2))
         answers = zip(*(part.numpy() for part in said), strict=True)
-        found |= dict(zip(wanted.tolist(), answers, strict=True))
+        found |= dict(zip(planned.tolist(), answers, strict=True))
     columns = zip(*(found[row] for row in rows.tolist()), strict=True)
     return Foreseen(*(np.stack(column) for column in columns))
 

@@ -104,6 +104,13 @@ def test_the_plan_follows_from_seed_and_epoch(dataset):
     assert plan(seed=1, epoch=2) != plan(seed=2, epoch=2)
 
 
+def test_a_plan_of_some_rows_fills_its_batches_with_these_alone(dataset):
+    some = np.arange(0, 157, 3)
+    plan = dataset.plan("train", 1000, among=some)
+    assert sorted(np.concatenate(plan).tolist()) == some.tolist()
+    assert len(plan) < sum(np.isin(rows, some).any() for rows in dataset.plan("train", 300))
+
+
 def test_similar_lengths_share_a_batch(dataset):
     batches = list(dataset.batches("train", max_positions=200))
     real = sum(int((batch.kind_P > 0).sum()) for batch in batches)

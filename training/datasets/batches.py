@@ -108,13 +108,14 @@ class Dataset:
         world: int = 1,
         seed: int = 0,
         epoch: int = 0,
+        among: Ints | None = None,
     ) -> list[Ints]:
         """Rows of each batch: together all rows of `split` once, equally many batches a worker.
 
-        A batch holds at most `max_positions` positions, even if all its histories were padded to
-        the longest, unless one history alone is longer. One worker alone sees every row; of
-        several, fewer than `world` rows are left out when all batches are single rows whose number
-        cannot be shared.
+        Where rows `among` are given it plans these alone. A batch holds at most `max_positions`
+        positions, even if all its histories were padded to the longest, unless one history alone is
+        longer. One worker alone sees every row; of several, fewer than `world` rows are left out
+        when all batches are single rows whose number cannot be shared.
 
         Raises
         ------
@@ -122,14 +123,15 @@ class Dataset:
             When there are fewer examples than workers.
         """
         examples = self.examples(split)
-        if 0 < len(examples) < world:
+        asked = np.arange(len(examples)) if among is None else among
+        if 0 < len(asked) < world:
             raise ValueError(
-                f"the {split} split has {len(examples)} examples for {world} workers; "
+                f"the {split} split has {len(asked)} examples for {world} workers; "
                 "train with fewer workers"
             )
         lengths = np.maximum(np.diff(examples.history.offsets), 1)
         rng = np.random.default_rng([seed, epoch])
-        shuffled = rng.permutation(len(examples))
+        shuffled = rng.permutation(asked)
         ordered = shuffled[np.lexsort((lengths[shuffled], examples.week[shuffled]))]
         batches = _cut(ordered, lengths, np.asarray(examples.week), max_positions)
         batches = _to_multiple(batches, world)

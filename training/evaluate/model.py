@@ -38,10 +38,9 @@ class Trained:
         self, split: str, rows: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """See :class:`training.evaluate.answers.Model`."""
-        for planned in self._dataset.plan(split, MAX_POSITIONS):
-            wanted = planned[np.isin(planned, rows)]
-            for start in range(0, len(wanted), MAX_ROWS):
-                chunk = wanted[start : start + MAX_ROWS]
+        for planned in self._dataset.plan(split, MAX_POSITIONS, among=rows):
+            for start in range(0, len(planned), MAX_ROWS):
+                chunk = planned[start : start + MAX_ROWS]
                 yield (chunk, *self._answer(split, chunk))
 
     def foresee(self, split: str, rows: np.ndarray) -> Foreseen:

@@ -35,23 +35,28 @@ def target_ranks(scores: np.ndarray, targets: np.ndarray, offsets: np.ndarray) -
     """
     if np.isnan(scores).any():
         raise ValueError(f"{int(np.isnan(scores).sum())} scores are NaN; a ranking needs numbers")
-    ranks = np.zeros(len(targets), dtype=np.int64)
-    for row, (start, end) in enumerate(pairwise(offsets)):
-        ranks[start:end] = _row_ranks(scores[row], targets[start:end])
-    return ranks
-
-
-def _row_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Ranks (m,) of the `targets` of one row of `scores` (I,)."""
-    found = scores[targets]
+    row = np.repeat(np.arange(len(scores)), np.diff(offsets))
+    found = scores[row, targets]
     if np.isneginf(found).any():
         outside = targets[np.isneginf(found)].tolist()
         raise ValueError(f"targets {outside} may not be ranked (score -inf); drop them first")
-    ordered = np.sort(scores)
-    at_least = len(scores) - np.searchsorted(ordered, found, side="left")
-    mates = found[:, None] == found[None, :]
-    later = np.triu(mates, 1).sum(axis=1)  # tied targets take the last places of their tie
-    return at_least - later
+    above = [
+        one.searchsorted(found[start:end])
+        for one, (start, end) in zip(np.sort(scores, axis=1), pairwise(offsets), strict=True)
+    ]
+    at_least = scores.shape[1] - np.concatenate([np.zeros(0, dtype=np.int64), *above])
+    return np.asarray(at_least - _later_mates(row, found))
+
+
+def _later_mates(row: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """How many later targets (T,) of its row score as each: they take the last places of a tie."""
+    order = np.lexsort((found, row))
+    row, found = row[order], found[order]
+    is_last = np.append((np.diff(row) != 0) | (np.diff(found) != 0), True)[: len(row)]
+    ends = np.flatnonzero(is_last)
+    later = np.empty(len(row), dtype=np.int64)
+    later[order] = np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(len(row))
+    return later
 
 
 def recall(ranks: np.ndarray, offsets: np.ndarray, k: int) -> np.ndarray:
