@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -143,11 +143,21 @@ def _ingest_batch(
     return report
 
 
+def received_times(warehouse: Warehouse, ids: Sequence[str]) -> dict[str, int]:
+    """When those of the events `ids` that are kept were received, by id."""
+    with warehouse.read() as connection:
+        columns = [events.c.event_id, events.c.received_at]
+        return {row.event_id: row.received_at for row in among(connection, columns, ids)}
+
+
 def _sort_out(
     connection: sa.Connection, good: pl.DataFrame
 ) -> tuple[pl.DataFrame, int, pl.DataFrame]:
     """New events, the number of repeats, and rows whose id belongs to another event."""
-    kept = _kept(connection, good["event_id"].unique().to_list())
+    ids = good["event_id"].unique().to_list()
+    kept = _kept(connection, ids)
+    if kept.is_empty() and len(ids) == good.height:
+        return good, 0, good.clear().with_columns(reason=pl.lit(None, dtype=pl.String))
     first = good.unique("event_id", keep="first", maintain_order=True)
     new = first.join(kept, on="event_id", how="anti", maintain_order="left")
     owners = pl.concat([kept, new.select(kept.columns)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, Literal
 
 import polars as pl
@@ -78,7 +79,7 @@ class ColumnarEngine(LocalComputeEngine):
         with task.tqdm_builder(table.num_rows) as progress:
             for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
                 rows = packed_rows(pa.table(batch), view, view.join_keys, stamps)
-                self.online_store.write_packed(self.repo_config, view.name, rows)
+                self.online_store.write_packed(self.repo_config, rows)
                 progress.update(batch.num_rows)
 
 
@@ -96,14 +97,15 @@ def is_plain(view: Any) -> bool:
 
 def packed_rows(
     table: pa.Table, view: FeatureView, keys: list[str], stamps: list[str]
-) -> list[tuple[str, int, int, str]]:
-    """(key, event time, created time, packed) for each row, as the store itself packs them."""
+) -> list[tuple[str, str, int, int, str]]:
+    """(view, key, event time, created time, packed) for each row, packed as the store does."""
     kinds = {field.name: from_feast_to_pyarrow_type(field.dtype) for field in view.features}
     features = pa.table({name: table[name].cast(kind) for name, kind in kinds.items()})
     event, created = (times.stamps(table[name], name) for name in stamps)
     whole = pl.DataFrame(pl.from_arrow(features))
     return list(
         zip(
+            repeat(view.name, table.num_rows),
             _key_texts(table, keys),
             event.to_list(),
             created.fill_null(event).to_list(),

@@ -9,7 +9,7 @@ counts and a late ``feast materialize`` never undoes a live update. Named in
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -25,6 +25,8 @@ from feature_repo.online_sqlite import SqliteRows
 from feature_repo.online_values import EPOCH, key_text, micros, plain, protobuf
 
 Row = tuple[int, int, dict[str, Any]]
+KeyedRow = tuple[str, int, int, dict[str, Any]]
+"""Key, event time, created time and values."""
 Stamped = dict[tuple[str, str], tuple[int, int, str]]
 """(view, key) to event time, created time and packed text."""
 Told = tuple[datetime | None, dict[str, Value] | None]
@@ -43,8 +45,8 @@ class Rows(Protocol):
     async def close(self) -> None:
         """Close what ``read_async`` opened in the running loop."""
 
-    def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
-        """Keep (key, event time, created time, packed) where nothing newer is kept."""
+    def write(self, project: str, rows: Sequence[tuple[str, str, int, int, str]]) -> None:
+        """Keep (view, key, event time, created time, packed) where nothing newer is kept."""
 
     def forget(self, project: str, views: Sequence[str]) -> None:
         """Remove the rows of `views`."""
@@ -104,24 +106,24 @@ class PackedOnlineStore(OnlineStore):
         for rows in self._backends.values():
             await rows.close()
 
-    def write(
-        self, config: RepoConfig, view_name: str, rows: Iterable[tuple[str, int, int, dict]]
-    ) -> int:
+    def write(self, config: RepoConfig, rows_by_view: Mapping[str, Iterable[KeyedRow]]) -> int:
         """Keep rows of (key, event time, created time, values); gives the number offered.
 
-        A row older than the one kept already changes nothing.
+        A row older than the one kept already changes nothing. Up to 500 rows are kept as a whole or
+        not at all, whatever their views; in SQLite all of them are.
         """
         packed = [
-            (key, event_us, created_us, json.dumps(values, ensure_ascii=False))
+            (view, key, event_us, created_us, json.dumps(values, ensure_ascii=False))
+            for view, rows in rows_by_view.items()
             for key, event_us, created_us, values in rows
         ]
-        return self.write_packed(config, view_name, packed)
+        return self.write_packed(config, packed)
 
     def write_packed(
-        self, config: RepoConfig, view_name: str, rows: Sequence[tuple[str, int, int, str]]
+        self, config: RepoConfig, rows: Sequence[tuple[str, str, int, int, str]]
     ) -> int:
-        """Like :meth:`write`, of values that are the text of a JSON object already."""
-        self._rows(config).write(config.project, view_name, rows)
+        """Like :meth:`write`, of (view, key, event time, created time, text of a JSON object)."""
+        self._rows(config).write(config.project, rows)
         return len(rows)
 
     def online_write_batch(
@@ -136,7 +138,7 @@ class PackedOnlineStore(OnlineStore):
             (key_text(key), micros(event), micros(created or event), plain(values))
             for key, values, event, created in data
         )
-        num_rows = self.write(config, table.name, rows)
+        num_rows = self.write(config, {table.name: rows})
         if progress is not None:
             progress(num_rows)
 

@@ -85,14 +85,14 @@ class RedisRows:
         if client is not None:
             await client.aclose()
 
-    def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
-        """Keep (key, event time, created time, packed) where nothing newer is kept.
+    def write(self, project: str, rows: Sequence[tuple[str, str, int, int, str]]) -> None:
+        """Keep (view, key, event time, created time, packed) where nothing newer is kept.
 
         Up to 500 rows are kept as a whole or not at all; more go in such parts.
         """
         named = [
             (_name(project, view, key), _pack(event_us, created_us, packed))
-            for key, event_us, created_us, packed in rows
+            for view, key, event_us, created_us, packed in rows
         ]
         for underway in _parts(named, _WRITTEN_AT_ONCE * _SCRIPTS_UNDERWAY):
             pipeline = self._redis.pipeline(transaction=False)

@@ -51,8 +51,8 @@ class SqliteRows:
     async def close(self) -> None:
         """Nothing is open that belongs to a loop."""
 
-    def write(self, project: str, view: str, rows: Sequence[tuple[str, int, int, str]]) -> None:
-        """Keep (key, event time, created time, packed) where nothing newer is kept; all or none."""
+    def write(self, project: str, rows: Sequence[tuple[str, str, int, int, str]]) -> None:
+        """Keep (view, key, event time, created time, packed) where none is newer; all or none."""
         statement = (
             f"INSERT INTO {_table(project)} VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "event_us = excluded.event_us, created_us = excluded.created_us, "
@@ -60,7 +60,7 @@ class SqliteRows:
             "OR (excluded.event_us = event_us AND excluded.created_us >= created_us)"
         )
         with self._begin(project) as connection:
-            connection.executemany(statement, [(view, *row) for row in rows])
+            connection.executemany(statement, rows)
 
     def forget(self, project: str, views: Sequence[str]) -> None:
         """Remove the rows of `views`."""

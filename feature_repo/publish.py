@@ -75,8 +75,10 @@ def refresh_items(warehouse: Warehouse, settings: Settings, clock: Clock) -> lis
     midnight = clock.now() // DAY * DAY
     rows = item_rows(warehouse.events(known_before=midnight), warehouse.items())
     state = rows.state.unique("item_id", keep="last", maintain_order=True)
-    _write(settings, "item_state", _packed(state, "item_id"))
-    _write(settings, "item_days", _packed(_last(rows.days, "item_id", DAYS_KEPT), "item_id"))
+    days = _last(rows.days, "item_id", DAYS_KEPT)
+    _write(
+        settings, {"item_state": _packed(state, "item_id"), "item_days": _packed(days, "item_id")}
+    )
     return state["item_id"].to_list()
 
 
@@ -145,9 +147,11 @@ def _move_on(warehouse: Warehouse, user_ids: list[str], settings: Settings) -> d
             wrote += [user] if any(event["kind"] == MESSAGE for event in events) else []
     if wrote:
         _write_messages(warehouse.events(user_ids=wrote, kinds=[MESSAGE]), settings)
+    written: dict[str, Packed] = {}
     for view, name in zip(USER_VIEWS, ("state", "days", "history"), strict=True):
-        values = ((user, one.stamp, getattr(one, name)) for user, one in moved.items())
-        _write(settings, view, ((user, at, at, row) for user, at, row in values if row))
+        values = [(user, one.stamp, getattr(one, name)) for user, one in moved.items()]
+        written[view] = ((user, at, at, row) for user, at, row in values if row)
+    _write(settings, written)
     return {user: one.num_behaviours for user, one in (shoppers | moved).items()}
 
 
@@ -171,9 +175,9 @@ def _write_users(events: pl.DataFrame, settings: Settings) -> None:
     newest = state.select("user_id", *STAMPS)
     days = _last(rows.days, "user_id", DAYS_KEPT)
     history = _last(rows.history, "user_id", settings.history_length).drop("event_id")
-    for view, frame in {"user_state": state, "user_days": days, "user_history": history}.items():
-        stamped = frame.drop(STAMPS).join(newest, on="user_id")
-        _write(settings, view, _packed(stamped, "user_id"))
+    frames = {"user_state": state, "user_days": days, "user_history": history}
+    stamped = {v: frame.drop(STAMPS).join(newest, on="user_id") for v, frame in frames.items()}
+    _write(settings, {view: _packed(frame, "user_id") for view, frame in stamped.items()})
 
 
 def _write_treatments(
@@ -181,7 +185,8 @@ def _write_treatments(
 ) -> None:
     """Write what the shop did to `user_ids`, as far as it did anything."""
     done = warehouse.events(user_ids=user_ids, kinds=[TREATMENT], known_before=known_before)
-    _write_collected(settings, "user_treatments", treatment_rows(done), TREATMENTS_KEPT)
+    if not done.is_empty():  # as for most shoppers: an event waits for this
+        _write_collected(settings, "user_treatments", treatment_rows(done), TREATMENTS_KEPT)
 
 
 def _write_messages(events: pl.DataFrame, settings: Settings) -> None:
@@ -193,17 +198,18 @@ def _write_messages(events: pl.DataFrame, settings: Settings) -> None:
 
 
 def _write_collected(settings: Settings, view: str, rows: pl.DataFrame, kept: int) -> None:
-    last = _last(rows, "user_id", kept).drop("event_id")
-    if not last.is_empty():
-        _write(settings, view, _packed(last, "user_id"))
+    if not rows.is_empty():
+        last = _last(rows, "user_id", kept).drop("event_id")
+        _write(settings, {view: _packed(last, "user_id")})
 
 
 Packed = Iterator[tuple[str, int, int, dict[str, Any]]]
 
 
-def _write(settings: Settings, view: str, rows: Packed) -> None:
+def _write(settings: Settings, rows_by_view: Mapping[str, Packed]) -> None:
+    """Write rows of one or several views, a shopper's together or not at all."""
     store = open_store(settings)
-    packed_store(store).write(store.config, view, rows)
+    packed_store(store).write(store.config, rows_by_view)
 
 
 def _last(rows: pl.DataFrame, key: str, num: int) -> pl.DataFrame:

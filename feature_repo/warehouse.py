@@ -122,8 +122,8 @@ class Warehouse:
         if user_ids is not None:
             users_of = slices(sorted(set(user_ids)))
             queries = [query.where(events.c.user_id.in_(part)) for part in users_of]
-        frame = pl.concat([EVENT_SCHEMA.to_frame(), *self._event_frames(queries)])
-        return frame.sort(known_at(), "event_at", "event_id")
+        frame = pl.concat([*self._event_frames(queries)] or [EVENT_SCHEMA.to_frame()])
+        return frame.sort(known_at(), "event_at", "event_id") if len(frame) > 1 else frame
 
     def _event_frames(self, queries: Sequence[sa.Select]) -> Iterator[pl.DataFrame]:
         with self.read() as connection:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from feature_repo import heal, publish, retrieval
-from feature_repo.ingest import Report
+from feature_repo.ingest import Report, received_times
 from feature_repo.ledger import Ledger
 from feature_repo.settings import Settings, SystemClock
 from feature_repo.warehouse import Warehouse
@@ -56,10 +56,9 @@ class Stores:
         """Keep events and write the online rows of their shoppers."""
         return publish.record(self.warehouse, frame, self.settings, self.clock, source="outbox")
 
-    def known_times(self, user_ids: list[str]) -> dict[str, int]:
-        """Event id to received time, of all events of shoppers."""
-        events = self.warehouse.events(user_ids=user_ids)
-        return dict(events.select("event_id", "received_at").iter_rows())
+    def known_times(self, event_ids: list[str]) -> dict[str, int]:
+        """Event id to received time, of those that are kept."""
+        return received_times(self.warehouse, event_ids)
 
     def make_catalogue(
         self, predictor: Predictor, count: Callable[[int], object], as_of: int

@@ -88,12 +88,9 @@ def _frame(lines: list[EventIn], kept: dict[str, int], now: int) -> pl.DataFrame
 
 def _kept_times(lines: list[EventIn], parts: Parts) -> dict[str, int]:
     """When events sent without a time were received before, so that a repeat stays a repeat."""
-    timeless = {line.event_id: line.user_id for line in lines if line.event_at is None}
-    user_ids = sorted({user for user in timeless.values() if _may_be_kept(user)})
-    if not user_ids:
-        return {}
-    known = parts.known_times(user_ids)
-    return {event_id: known[event_id] for event_id in timeless if event_id in known}
+    timeless = [line.event_id for line in lines if line.event_at is None]
+    asked = sorted({event_id for event_id in timeless if _may_be_kept(event_id)})
+    return parts.known_times(asked) if asked else {}
 
 
 def _time(line: EventIn, kept: dict[str, int], now: int) -> int:

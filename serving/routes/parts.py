@@ -110,7 +110,7 @@ class Parts:
     refresh: Callable[[list[str]], None]
     """Write the online rows of these shoppers."""
     known_times: Callable[[list[str]], dict[str, int]]
-    """User ids to the received time of each of their kept events, by event id."""
+    """Event ids to the received times of those that are kept, by id."""
     new_id: Callable[[], str]
     """A fresh decision id."""
     sights: Sights

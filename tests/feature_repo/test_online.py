@@ -98,7 +98,7 @@ def test_values_come_back_as_they_were_by_either_way(url, row, who):
     store.update(config, [view()], [], [], [], partial=False)
     store.online_write_batch(config, view(), [(key(who=who), packed, moment(NOW), None)], None)
     assert store.read(config, ["view"], [who]) == {"view": [(NOW, NOW, row)]}
-    store.write(config, "view", [(who, NOW, NOW, row)])
+    store.write(config, {"view": [(who, NOW, NOW, row)]})
     assert store.online_read(config, view(), [key(who=who)]) == [(moment(NOW), packed)]
 
     async def read() -> list:
@@ -123,8 +123,8 @@ def test_the_newest_wins_and_of_equals_the_later_write(url, writes, cut):
     store, config = PackedOnlineStore(), place(url)
     store.teardown(config, [], [])
     rows = [(who, at, made, {"n": n}) for n, (who, at, made) in enumerate(writes)]
-    assert store.write(config, "view", rows[:cut]) == len(rows[:cut])
-    store.write(config, "view", iter(rows[cut:]))
+    assert store.write(config, {"view": rows[:cut]}) == len(rows[:cut])
+    store.write(config, {"view": iter(rows[cut:])})
     for who in "ab":
         mine = [row[1:] for row in rows if row[0] == who]
         wanted = max(mine, key=lambda row: (row[0], row[1], row[2]["n"]), default=None)
@@ -133,8 +133,8 @@ def test_the_newest_wins_and_of_equals_the_later_write(url, writes, cut):
 
 def test_reads_are_in_the_order_asked_with_none_for_the_unknown(url):
     store, config = PackedOnlineStore(), place(url)
-    store.write(config, "one", [("a", 1, 1, {"n": 1}), ("b", 1, 1, {"n": 2})])
-    store.write(config, "two", [("b", 2, 2, {"m": 3})])
+    store.write(config, {"one": [("a", 1, 1, {"n": 1}), ("b", 1, 1, {"n": 2})]})
+    store.write(config, {"two": [("b", 2, 2, {"m": 3})]})
     assert store.read(config, ["two", "one"], ["b", "nobody", "a", "b"]) == {
         "two": [(2, 2, {"m": 3}), None, None, (2, 2, {"m": 3})],
         "one": [(1, 1, {"n": 2}), None, (1, 1, {"n": 1}), (1, 1, {"n": 2})],
@@ -145,7 +145,7 @@ def test_reads_are_in_the_order_asked_with_none_for_the_unknown(url):
 
 def test_a_loop_goes_on_while_it_reads_and_each_loop_has_its_own_connections(url):
     store, config = PackedOnlineStore(), place(url)
-    store.write(config, "view", [(f"u{n}", 1, 1, {"n": n}) for n in range(20)])
+    store.write(config, {"view": [(f"u{n}", 1, 1, {"n": n}) for n in range(20)]})
 
     async def read_all() -> list:
         tasks = [store.read_async(config, ["view", "none"], [f"u{n}", "nobody"]) for n in range(20)]
@@ -163,7 +163,7 @@ def test_many_keys_are_looked_up_by_index_in_several_statements(url):
     """A plan that compares every row with every key takes minutes here, a look-up half a second."""
     store, config = PackedOnlineStore(), place(url)
     asked = [f"u{n}" for n in range(25_000)]
-    store.write(config, "view", [(who, 1, 1, {"who": who}) for who in asked])
+    store.write(config, {"view": [(who, 1, 1, {"who": who}) for who in asked]})
     began = time.process_time()
     found = store.read(config, ["view"], asked)["view"]
     assert time.process_time() - began < 10
@@ -172,7 +172,7 @@ def test_many_keys_are_looked_up_by_index_in_several_statements(url):
 
 def test_only_requested_features_are_read_and_a_new_feature_is_null(url):
     store, config = PackedOnlineStore(), place(url)
-    store.write(config, "view", [("a", 1, 1, {"num": 5, "word": "x"})])
+    store.write(config, {"view": [("a", 1, 1, {"num": 5, "word": "x"})]})
     found = store.online_read(config, view(), [key(who="a")], ["num", "part"])
     assert found == [(moment(1), {"num": Value(int64_val=5), "part": Value()})]
 
@@ -209,18 +209,35 @@ def test_bytes_are_refused_by_name(url):
 def test_a_batch_is_kept_as_a_whole_or_not_at_all(url):
     store, config = PackedOnlineStore(), place(url)
     with pytest.raises(Exception, match=r"NOT NULL|NoneType"):
-        store.write(config, "view", [("a", 1, 1, {}), ("b", None, 1, {})])
-    assert store.read(config, ["view"], ["a"]) == {"view": [None]}
-    store.write(config, "view", [("a", 1, 1, {})])
+        store.write(config, {"kept": [("a", 1, 1, {})], "view": [("b", None, 1, {})]})
+    assert store.read(config, ["kept"], ["a"]) == {"kept": [None]}
+    store.write(config, {"view": [("a", 1, 1, {})]})
     assert store.read(config, ["view"], ["a"]) == {"view": [(1, 1, {})]}
+
+
+def test_rows_of_several_views_that_are_written_together_are_seen_together(url):
+    store, config, seen = PackedOnlineStore(), place(url), set()
+
+    def write() -> None:
+        for at in range(1, 200):
+            store.write(config, {view: [("a", at, at, {})] for view in ("one", "two")})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while writer.is_alive():
+        found = store.read(config, ["one", "two"], ["a"])
+        assert found["one"] == found["two"]
+        seen.add(str(found["one"]))
+    writer.join()
+    assert len(seen) > 1
 
 
 def test_projects_and_views_are_removed_one_by_one(url):
     store = PackedOnlineStore()
     mine, other = place(url), place(url, "other")
     for config in (mine, other):
-        store.write(config, "view", [("a", 1, 1, {})])
-        store.write(config, "kept", [("a", 1, 1, {})])
+        store.write(config, {"view": [("a", 1, 1, {})]})
+        store.write(config, {"kept": [("a", 1, 1, {})]})
     store.update(mine, [view()], [view("kept")], [], [], partial=False)
     assert store.read(mine, ["view", "kept"], ["a"]) == {"view": [None], "kept": [(1, 1, {})]}
     store.teardown(mine, [], [])
@@ -231,8 +248,8 @@ def test_projects_and_views_are_removed_one_by_one(url):
 def write_many(url, mark: int) -> None:
     store = PackedOnlineStore()
     for at in range(60):
-        store.write(place(url), "view", [(f"u{n}", at, mark, {"at": at}) for n in range(5)])
-        store.write(place(url), f"own{mark}", [("a", at, at, {"mark": mark})])
+        store.write(place(url), {"view": [(f"u{n}", at, mark, {"at": at}) for n in range(5)]})
+        store.write(place(url), {f"own{mark}": [("a", at, at, {"mark": mark})]})
 
 
 @pytest.mark.parametrize("start", [multiprocessing.get_context("fork").Process, threading.Thread])
@@ -309,7 +326,9 @@ def test_plain_feast_materializes_and_never_undoes_a_newer_write(feast_store):
     assert before["num"] == [2, None, 2**60 + 1]
     assert before["nums"] == [[], None, [1]]
     packed = feast_store._get_provider().online_store
-    packed.write(feast_store.config, "rows", [("a", NOW + 1, NOW + 1, {"num": 7, "nums": [7, 8]})])
+    packed.write(
+        feast_store.config, {"rows": [("a", NOW + 1, NOW + 1, {"num": 7, "nums": [7, 8]})]}
+    )
     feast_store.materialize(EPOCH, moment(NOW))
     assert read_online(feast_store)["num"] == [2, None, 7]
     assert read_online(feast_store)["nums"] == [[], None, [7, 8]]
@@ -318,7 +337,7 @@ def test_plain_feast_materializes_and_never_undoes_a_newer_write(feast_store):
 def test_a_path_is_relative_to_the_repository(tmp_path):
     config = place("sqlite:///folder/online.db")
     config.repo_path = tmp_path
-    PackedOnlineStore().write(config, "view", [("a", 1, 1, {})])
+    PackedOnlineStore().write(config, {"view": [("a", 1, 1, {})]})
     assert (tmp_path / "folder" / "online.db").exists()
 
 

@@ -33,7 +33,7 @@ def read_in_a_loop(rows: RedisRows, views: list[str], keys: list[str]) -> dict:
 def test_ids_views_and_projects_of_any_characters_are_apart(rows):
     places = [(p, v, k) for p in ("shop", "a:b", "*") for v in ("view", "b:c", "*") for k in ODD]
     for number, (project, view, key) in enumerate(places):
-        rows.write(project, view, [(key, number, number, str(number))])
+        rows.write(project, [(view, key, number, number, str(number))])
     for number, (project, view, key) in enumerate(places):
         kept = rows.read(project, [view], [key])
         assert kept == {(view, key): (number, number, str(number))}
@@ -45,7 +45,7 @@ def test_removing_a_view_or_a_project_touches_no_other_key(rows, redis, redis_ur
         client.set("packed:other", "kept")
         for project in ("shop", "shop2", "*"):
             for view in ("view", "view2", "*"):
-                rows.write(project, view, [(key, 1, 1, "{}") for key in ODD])
+                rows.write(project, [(view, key, 1, 1, "{}") for key in ODD])
         rows.forget("*", ["*"])
         assert client.dbsize() == 2 + 8 * len(ODD)
         rows.drop("shop")
@@ -57,8 +57,8 @@ def test_removing_a_view_or_a_project_touches_no_other_key(rows, redis, redis_ur
 
 
 def test_more_rows_than_one_page_of_a_scan_are_removed(rows, redis, redis_url):
-    rows.write("shop", "view", [(f"u{number}", 1, 1, "{}") for number in range(25_000)])
-    rows.write("shop", "kept", [("a", 1, 1, "{}")])
+    rows.write("shop", [("view", f"u{number}", 1, 1, "{}") for number in range(25_000)])
+    rows.write("shop", [("kept", "a", 1, 1, "{}")])
     rows.forget("shop", ["view"])
     with redis.client(redis_url) as client:
         assert client.dbsize() == 1
@@ -67,7 +67,7 @@ def test_more_rows_than_one_page_of_a_scan_are_removed(rows, redis, redis_url):
 def test_many_keys_of_many_views_are_one_round_trip(rows, redis):
     keys, views = [f"u{number}" for number in range(500)], ["one", "two", "three"]
     for view in views:
-        rows.write("shop", view, [(key, 1, 1, "{}") for key in keys])
+        rows.write("shop", [(view, key, 1, 1, "{}") for key in keys])
     with redis.client() as client:
         before = client.info("commandstats")["cmdstat_mget"]["calls"]
         assert len(rows.read("shop", views, keys)) == 1500
@@ -80,8 +80,9 @@ def test_many_keys_of_many_views_are_one_round_trip(rows, redis):
 @pytest.mark.parametrize("older", [(1, 9), (2, 1)])
 def test_stamps_are_compared_to_the_last_digit_and_below_zero(rows, older):
     newest = (2**53 + 1, 2)
-    rows.write("shop", "view", [("a", *newest, "new"), ("b", -5, 0, "new")])
-    rows.write("shop", "view", [("a", 2**53, 9, "old"), ("b", -6, 9, "old"), ("a", *older, "old")])
+    rows.write("shop", [("view", "a", *newest, "new"), ("view", "b", -5, 0, "new")])
+    old = [("a", 2**53, 9, "old"), ("b", -6, 9, "old"), ("a", *older, "old")]
+    rows.write("shop", [("view", *row) for row in old])
     kept = rows.read("shop", ["view"], ["a", "b"])
     assert kept == {("view", "a"): (*newest, "new"), ("view", "b"): (-5, 0, "new")}
 
@@ -90,7 +91,7 @@ def test_the_newest_stands_whoever_writes_at_the_same_time(rows, redis_url):
     def write(number: int) -> None:
         mine = RedisRows(redis_url)
         for at in range(number, 400, 4):
-            mine.write("shop", "view", [(key, at, at, str(at)) for key in "abcdef"])
+            mine.write("shop", [("view", key, at, at, str(at)) for key in "abcdef"])
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for writer in writers:
@@ -108,7 +109,7 @@ def test_a_server_that_went_is_noticed_and_one_that_is_back_is_found():
     try:
         server.start()
         rows = RedisRows(server.url)
-        rows.write("shop", "view", [("a", 1, 1, "{}")])
+        rows.write("shop", [("view", "a", 1, 1, "{}")])
         first = rows.incarnation()
         assert rows.incarnation() == first
         server.kill()
@@ -121,7 +122,7 @@ def test_a_server_that_went_is_noticed_and_one_that_is_back_is_found():
         assert rows.incarnation() != first, "a restart may have lost its last writes"
         server.stop()
         server.start()
-        rows.write("shop", "view", [("a", 2, 2, "{}")])
+        rows.write("shop", [("view", "a", 2, 2, "{}")])
         server.suspend()
         began = time.monotonic()
         with pytest.raises(client_of_redis.TimeoutError):

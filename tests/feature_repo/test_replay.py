@@ -112,7 +112,7 @@ def test_online_rows_lie_in_a_place_of_their_own_and_leave_nothing(place, tmp_pa
     if place == "redis":
         url = request.getfixturevalue("redis_url")
     settings, backend = Settings(home=tmp_path, online_url=url), open_rows(url)
-    backend.write("nudge", "user_state", [("shopper-00001", 1, 1, "{}")])
+    backend.write("nudge", [("user_state", "shopper-00001", 1, 1, "{}")])
     with scratch(settings) as shop:
         _, compared = replay.replay(replay.simulated(60, 3), shop, seed=3)
         project = open_store(shop).project

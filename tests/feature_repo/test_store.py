@@ -68,11 +68,10 @@ def test_parity_sees_a_difference(shop, users):
     online_store = packed_store(open_store(shop.settings))
     config = open_store(shop.settings).config
     held = online_store.read(config, ["user_state"], users[:1])["user_state"][0]
-    online_store.write(
-        config, "user_state", [(users[0], held[0] + 1, held[1] + 1, held[2] | store_row)]
-    )
+    changed = [(users[0], held[0] + 1, held[1] + 1, held[2] | store_row)]
+    online_store.write(config, {"user_state": changed})
     assert compare(users[:3], "shopper", shop.clock.now(), shop.settings).num_differences > 0
-    online_store.write(config, "user_state", [(users[0], held[0] + 2, held[1] + 2, held[2])])
+    online_store.write(config, {"user_state": [(users[0], held[0] + 2, held[1] + 2, held[2])]})
     assert compare(users[:3], "shopper", shop.clock.now(), shop.settings).num_differences == 0
 
 

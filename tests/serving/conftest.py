@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from feature_repo.derive import ITEM_FEATURES, USER_FEATURES
 from feature_repo.events import EVENT_SCHEMA, KIND_CODES
 from feature_repo.exposures import Experiments
-from feature_repo.ingest import ingest
+from feature_repo.ingest import ingest, received_times
 from feature_repo.ledger import Campaign, Ledger
 from feature_repo.settings import DAY, FixedClock, Settings, microseconds
 from feature_repo.warehouse import Warehouse
@@ -402,9 +403,7 @@ def desk(tmp_path, predictor) -> Desk:
         unknown_user=lambda at: user_row("", EVENT_SCHEMA.to_frame(), at).row(0, named=True),
         record=record,
         refresh=refresh,
-        known_times=lambda users: dict(
-            warehouse.events(user_ids=users).select("event_id", "received_at").iter_rows()
-        ),
+        known_times=partial(received_times, warehouse),
         new_id=lambda: f"decision-{next(numbers)}",
         sights=Sights(warehouse, Settings(home=tmp_path), look_every_s=0),
         meters=meters,
