@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from training.methods import Lora
 from training.run import SIZES, ModelConfig, OptimConfig, Run
@@ -17,8 +18,9 @@ MODELS = {
     "small": ModelConfig(width=64, num_layers=2),
     "base": ModelConfig(width=128, num_layers=3, num_heads=4),
 }
-IDS_EPOCHS = 6
-"""Of sequences whose items are ids and nothing else, at most."""
+IDS_EPOCHS, IDS_TEMPERATURE = 6, 0.15
+"""Of sequences whose items are ids and nothing else: epochs at most, and the softmax's start. It
+ends at half of that; from a sharper one a network is surer of rare ids than they deserve."""
 LONGEST, TEXT_WIDTH = 50, 128
 """Of sequences: behaviours looked back, and width of their texts' vectors."""
 
@@ -64,25 +66,28 @@ def sequences(size: str = "base", *, has_text: bool, ids_alone: bool = False) ->
     """
     _check(size)
     width, layers, epochs = {"tiny": (32, 1, 4), "small": (64, 2, 12), "base": (128, 2, 10)}[size]
-    epochs = min(epochs, IDS_EPOCHS) if ids_alone else epochs
+    model = ModelConfig(
+        width=width,
+        num_layers=layers,
+        dropout=0.5,
+        attention_dropout=0.2,
+        text_width=TEXT_WIDTH,
+        max_history=LONGEST,
+        copies=False,
+        every_position=True,
+        bars_seen=True,
+        tied_start=True,
+        delta_scale=0.0 if has_text else 0.02,
+    )
+    if ids_alone:
+        epochs = min(epochs, IDS_EPOCHS)
+        model = replace(model, temperature=IDS_TEMPERATURE)
     return Run(
         name="sequences",
         tasks=("next_item",),
         task_weights=(1.0,),
         task_shares=(1.0,),
-        model=ModelConfig(
-            width=width,
-            num_layers=layers,
-            dropout=0.5,
-            attention_dropout=0.2,
-            text_width=TEXT_WIDTH,
-            max_history=LONGEST,
-            copies=False,
-            every_position=True,
-            bars_seen=True,
-            tied_start=True,
-            delta_scale=0.0 if has_text else 0.02,
-        ),
+        model=model,
         optim=OptimConfig(
             num_epochs=epochs,
             id_decay=2.0,

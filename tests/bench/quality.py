@@ -62,7 +62,7 @@ PUBLISHED_SPORTS = (
     "Published on the same files and split (NDCG@10 / HR@10, seen items excluded): SASRec .0192 / "
     ".0350, HSTU .0332 / .0587, BSARec .0348 / .0603."
 )
-AHEAD = "content, new items ahead"
+AHEAD = "content + rules, new items ahead"
 SECTIONS: tuple[Section, ...] = (
     Section(
         name="next-item-beauty",
@@ -73,7 +73,8 @@ SECTIONS: tuple[Section, ...] = (
             "Both goals are reached by one model, in a quarter of the time that they allow, ahead "
             "of the floor and of every published figure. What brought it there is a decay of its "
             "own for what is learnt for single ids ([lab log](lab-log.md)). Where training bought "
-            "the target one to nine times, plain neighbours by content still find more."
+            "the target one to nine times, plain neighbours by content still find more: beside the "
+            "network they and co-occurrence add another twenty-seventh."
         ),
         goals=accuracy("content", 0.069, 0.117),
     ),
@@ -83,10 +84,12 @@ SECTIONS: tuple[Section, ...] = (
         command=f"{BEAUTY} --inputs ids",
         line=PUBLISHED,
         reading=(
-            "By ids alone the network is ahead of HSTU and behind BSARec. Ids begin near what was "
-            "bought with them; what else was tried stands in the [lab log](lab-log.md). One seed."
+            "By ids alone the network is ahead of HSTU and a fortieth behind BSARec; with what "
+            "co-occurrence makes of the same ids it is ahead of both and reaches the goals. Ids "
+            "begin near what was bought with them, and the softmax begins smoother than with "
+            "content; what else was tried stands in the [lab log](lab-log.md). One seed."
         ),
-        goals=accuracy("ids", 0.061, 0.100),
+        goals=(*accuracy("ids", 0.061, 0.100), *accuracy("ids + rules", 0.061, 0.100)),
     ),
     Section(
         name="next-item-sports",
@@ -105,11 +108,12 @@ SECTIONS: tuple[Section, ...] = (
         command=f"{SPORTS} --inputs ids",
         line=PUBLISHED_SPORTS,
         reading=(
-            "In NDCG level with HSTU and behind BSARec, in HR behind both. From ids drawn by "
-            "chance the same network learns next to nothing in ten epochs ([lab log](lab-log.md)). "
-            "One seed."
+            "The network is level with BSARec and ahead of HSTU: the goal of HR is reached, that "
+            "of NDCG missed by less than a hundredth of it. With what co-occurrence makes of the "
+            "same ids both are reached. From ids drawn by chance the same network learns next to "
+            "nothing in ten epochs ([lab log](lab-log.md)). One seed."
         ),
-        goals=accuracy("ids", 0.035, 0.060),
+        goals=(*accuracy("ids", 0.035, 0.060), *accuracy("ids + rules", 0.035, 0.060)),
     ),
     Section(
         name="next-item-cold",

@@ -186,13 +186,12 @@ def test_a_known_rule_is_found_and_told_beside_the_floors(tmp_path):
     found = next_item.next_item(read(tmp_path), question, tmp_path / "work", lambda _: None)
     by_name = {answer.name: answer for answer in found.answers}
     assert list(by_name) == ["popularity", "co_occurrence", "content_neighbours", "ids",
-                             "ids + co_occurrence", "content",
-                             "content + co_occurrence"]  # fmt: skip
+                             "ids + rules", "content", "content + rules"]  # fmt: skip
     assert by_name["content"].ndcg[0] > by_name["popularity"].ndcg[0] + 0.1
     assert found.cold is not None
     cold = {answer.name: answer.ranked[0].hit[found.cold.is_cold] for answer in found.cold.answers}
     assert cold["content"].mean() > cold["co_occurrence"].mean()
-    assert cold["content, new items ahead"].mean() >= cold["content"].mean()
+    assert cold["content + rules, new items ahead"].mean() >= cold["content + rules"].mean()
     page = next_item_page.page(found, question)
     assert "seen items excluded" in page
     assert page.count("<svg") == 3
@@ -204,15 +203,36 @@ class Falling:
     def __init__(self, folder):
         self.dataset = dataset(folder)
 
-    def rank(self, rule, lead, split, keeps_seen):
-        assert (rule.name, split, keeps_seen) == ("new_items", "valid", False)
+    def rank(self, added, split, keeps_seen):
+        (first, weight), (rule, lead) = added
+        assert (first.name, weight, rule.name) == ("popularity", 2.0, "new_items")
+        assert (split, keeps_seen) == ("valid", False)
         hits = np.zeros(len(self.dataset.examples("valid")))
         hits[0] = 1_000 - 30 * lead
         return SimpleNamespace(hit=hits)
 
 
+class Liking:
+    """A network that gains from two parts of one rule, and from none of another."""
+
+    def __init__(self, folder):
+        self.dataset = dataset(folder)
+
+    def rank(self, added, split, keeps_seen, asked):
+        assert (split, len(asked)) == ("valid", 160)
+        weights = {rule.name: weight for rule, weight in added}
+        worth = weights.get("popularity", 0.0), weights.get("new_items", 0.0)
+        return SimpleNamespace(ndcg=np.full(160, 0.5 - (worth[0] - 2.0) ** 2 - worth[1]))
+
+
+def test_validation_weighs_the_rules_beside_a_network_and_leaves_out_the_useless(tmp_path):
+    rules = (NewItems(), Popularity())
+    added = trained.best_added(Liking(tmp_path), rules, False, seed=0)
+    assert [(rule.name, weight) for rule, weight in added] == [("popularity", 2.0)]
+
+
 def test_the_longest_lead_is_the_one_that_costs_known_items_a_fiftieth(tmp_path):
-    assert trained.longest_lead(Falling(tmp_path), False) == 0.65
+    assert trained.longest_lead(Falling(tmp_path), ((Popularity(), 2.0),), False) == 0.65
 
 
 def test_new_items_are_those_that_training_never_saw(tmp_path):
@@ -268,3 +288,12 @@ def test_a_run_has_the_seed_and_the_epochs_that_are_asked_for():
     made = run_of(Question(num_epochs=3), 7, has_text=False)
     assert (made.seed, made.optim.num_epochs) == (7, 3)
     assert replace(made, seed=0).model.delta_scale > 0
+
+
+def test_a_softmax_of_ids_that_nothing_tells_apart_begins_smoother():
+    from training.benchmarks.answers import run_of
+
+    alone = run_of(Question(), 0, has_text=False, ids_alone=True)
+    told = run_of(Question(), 0, has_text=False)
+    assert alone.model.temperature == 0.15 > told.model.temperature
+    assert alone.optim.num_epochs < told.optim.num_epochs

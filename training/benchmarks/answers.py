@@ -7,7 +7,7 @@ The networks are trained by the one loop; ``recipes.sequences`` says with which 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from training.benchmarks.beginnings import beginnings
 from training.benchmarks.ranked import Ranked, rank
-from training.benchmarks.sequence_floors import CoOccurrence, NewItems
-from training.benchmarks.trained import Rule, Trained, best_weight, longest_lead
+from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, NewItems
+from training.benchmarks.trained import Rule, Trained, best_added, longest_lead
 from training.datasets.batches import Dataset
 from training.loop import train
 from training.methods.gradients import IDS
@@ -110,39 +110,48 @@ def by_model(
     *,
     leads: bool = False,
 ) -> Iterator[Answer]:
-    """Train `kind` once for each seed; its answers alone, and with co-occurrence added.
+    """Train `kind` once for each seed; its answers alone, and with rules added.
 
-    With `leads` a third answer puts items that training never saw a step ahead.
+    With `leads` a third answer puts items that training never saw a step ahead, and no rule is
+    added that cannot know them: it would push them back.
     """
-    rule, keeps = CoOccurrence(), question.keeps_seen
-    rule.fit(dataset)
-    alone, added, ahead = [], [], []
-    weights, steps, costs, num = [], [], [], 0
+    rules = (ContentNeighbours(),) if leads else _rules_for(kind)
+    for rule in rules:
+        rule.fit(dataset)
+    told: list[dict[str, tuple[Ranked, str]]] = []
+    costs, num = [], 0
     for seed in question.seeds:
         tell(f"{kind}, seed {seed}")
         has_text = bool(dataset.text_vectors.any())
         run = run_of(question, seed, has_text=has_text, ids_alone=not tells(dataset))
         trained = train_model(run, dataset, folder / f"{kind}-{seed}")
-        weight = best_weight(trained, rule, keeps, seed=question.seed)
-        alone.append(trained.rank(rule, 0.0, "test", keeps))
-        added.append(trained.rank(rule, weight, "test", keeps))
-        weights.append(weight)
-        if leads:
-            step = longest_lead(trained, keeps)
-            ahead.append(trained.rank(NewItems(), step, "test", keeps))
-            steps.append(step)
+        told.append(dict(_asked(kind, trained, rules, question, leads)))
         costs.append(trained.cpu_s)
         num = trained.network.num_parameters()[0]
-    yield Answer(kind, tuple(alone), tuple(costs), num)
-    note = f"weight of co-occurrence by validation: {_listed(weights)}"
-    yield Answer(f"{kind} + {rule.name}", tuple(added), tuple(costs), num, note)
+    for name in told[0]:
+        ranked = tuple(one[name][0] for one in told)
+        note = "; ".join(one[name][1] for one in told if one[name][1])
+        yield Answer(name, ranked, tuple(costs), num, note and f"by validation, {note}")
+
+
+def _rules_for(kind: str) -> tuple[Rule, ...]:
+    """What is added to a network's scores: rules that know no more than it does."""
+    return (CoOccurrence(),) if kind == "ids" else (CoOccurrence(), ContentNeighbours())
+
+
+def _asked(
+    kind: str, trained: Trained, rules: tuple[Rule, ...], question: Question, leads: bool
+) -> Iterator[tuple[str, tuple[Ranked, str]]]:
+    """Names of a network's answers to the test, each ranked, with what validation chose."""
+    keeps = question.keeps_seen
+    yield kind, (trained.rank((), "test", keeps), "")
+    added = best_added(trained, rules, keeps, seed=question.seed)
+    weights = ", ".join(f"{weight:g} of {rule.name}" for rule, weight in added) or "no rule"
+    yield f"{kind} + rules", (trained.rank(added, "test", keeps), weights)
     if leads:
-        note = f"lead of new items by validation: {_listed(steps)} nats"
-        yield Answer(f"{kind}, new items ahead", tuple(ahead), tuple(costs), num, note)
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    return ", ".join(f"{one:g}" for one in numbers)
+        step = longest_lead(trained, added, keeps)
+        ranked = trained.rank((*added, (NewItems(), step)), "test", keeps)
+        yield f"{kind} + rules, new items ahead", (ranked, f"{step:g} nats")
 
 
 def run_of(question: Question, seed: int, *, has_text: bool, ids_alone: bool = False) -> Run:

@@ -33,7 +33,7 @@ HOW = (
     "Of each sequence the last item is the test and the one before it validation; training knows "
     "the rest, and so do the floors. Asked about the test, all know the validation item.",
     "All items of the table are ranked for every shopper, none sampled; ties count against the "
-    "target. The last epoch is kept; validation chooses the weight of co-occurrence alone.",
+    "target. The last epoch is kept; validation chooses the weights of rules and the lead alone.",
     "Values are means over seeds, ± their standard deviation; the lead's 95 % interval is of draws "
     "of shoppers with replacement, on the ranks' mean over seeds.",
     f"Coverage: share of the items that stand in anybody's first {PLACES}. Novelty: bits, -log2 of "

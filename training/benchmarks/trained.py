@@ -5,6 +5,7 @@ Next: ``answers.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,8 +17,8 @@ from training.benchmarks.sequence_floors import NewItems
 from training.datasets.batches import Dataset
 from training.network import Network
 
-WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Of co-occurrence beside a model's scores; validation chooses one."""
+WEIGHTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Of a rule beside a model's scores; validation chooses one."""
 LEADS = tuple(round(0.05 * step, 2) for step in range(41))
 """That new items may get before the others, in the scores' own unit (nats)."""
 WARM_LOSS = 0.02
@@ -36,6 +37,10 @@ class Rule(Protocol):
 
     def scores(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
         """Scores (m, I) for examples number `rows` (m,) of `split`."""
+
+
+Added = tuple[tuple[Rule, float], ...]
+"""Rules beside a network, with their weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +68,41 @@ class Trained:
 
     def rank(
         self,
-        rule: Rule,
-        weight: float,
+        added: Added,
         split: str,
         keeps_seen: bool,
         asked: np.ndarray | None = None,
     ) -> Ranked:
-        """Rank by the sum of the network's scores and `weight` of a rule's."""
+        """Rank by the sum of the network's scores and those of rules, each times its weight."""
         score = self.score(split)
 
         def total(rows: np.ndarray) -> np.ndarray:
             found = score(rows)
-            return found + weight * rule.scores(self.dataset, split, rows) if weight else found
+            for rule, weight in added:
+                found = found + weight * rule.scores(self.dataset, split, rows)
+            return found
 
         return rank(self.dataset, split, total, keeps_seen=keeps_seen, asked=asked)
 
 
-def best_weight(trained: Trained, rule: Rule, keeps_seen: bool, *, seed: int) -> float:
-    """The weight of `rule` with the best NDCG@10 on some shoppers' validation."""
+def best_added(trained: Trained, rules: Sequence[Rule], keeps_seen: bool, *, seed: int) -> Added:
+    """Each of `rules` with the weight of the best NDCG@10 on some shoppers' validation.
+
+    One after another: a rule's weight is chosen beside those before it, and one without use is
+    left out.
+    """
     num = len(trained.dataset.examples("valid"))
     rng = np.random.default_rng(seed)
     some = rng.choice(num, min(num, NUM_CHOOSING), replace=False)
-    found = [trained.rank(rule, one, "valid", keeps_seen, some).ndcg.mean() for one in WEIGHTS]
-    return WEIGHTS[int(np.argmax(found))]
+    added: Added = ()
+    for rule in rules:
+        tried = [((*added, (rule, one)) if one else added) for one in WEIGHTS]
+        found = [trained.rank(one, "valid", keeps_seen, some).ndcg.mean() for one in tried]
+        added = tried[int(np.argmax(found))]
+    return added
 
 
-def longest_lead(trained: Trained, keeps_seen: bool) -> float:
+def longest_lead(trained: Trained, added: Added, keeps_seen: bool) -> float:
     """The longest lead that costs the other items no more than ``WARM_LOSS`` on validation.
 
     The longer it is the more they lose, so that halving finds it.
@@ -98,7 +112,8 @@ def longest_lead(trained: Trained, keeps_seen: bool) -> float:
     is_warm = target < trained.dataset.meta["num_vocabulary"]
 
     def hits(lead: float) -> float:
-        return float(trained.rank(NewItems(), lead, "valid", keeps_seen).hit[is_warm].sum())
+        ahead = (*added, (NewItems(), lead))
+        return float(trained.rank(ahead, "valid", keeps_seen).hit[is_warm].sum())
 
     least, low, high = (1.0 - WARM_LOSS) * hits(0.0), 0, len(LEADS)
     while high - low > 1:
