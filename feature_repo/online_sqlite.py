@@ -9,10 +9,11 @@ import asyncio
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+from feature_repo.write_ahead import write_ahead
 
 BUSY_SECONDS = 30.0
 _ASKED_AT_ONCE = 10_000  # SQLite takes 32,766 values in one statement
@@ -108,20 +109,12 @@ class SqliteRows:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Open in WAL mode; SQLite does not wait when others change a new file to WAL: try again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # A power cut may take the last rows, never the file; ``materialize`` brings them back.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            return connection
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+    write_ahead(connection, BUSY_SECONDS)
+    # A power cut may take the last rows, never the file; ``materialize`` brings them back.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
 
 
 def _table(project: str) -> str:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from feature_repo.engine import open_engine, stream
 from feature_repo.events import EVENT_SCHEMA
 from feature_repo.ingest import ingest
-from feature_repo.sqlite import _write_ahead
 from feature_repo.tables import events
 from feature_repo.warehouse import Warehouse
+from feature_repo.write_ahead import write_ahead
 from tests import services
 
 NOW = 1_700_000_000_000_000
@@ -98,13 +98,13 @@ class Refusing:
 
 def test_who_is_refused_while_another_turns_the_file_over_asks_again_and_not_forever():
     refused = Refusing(3)
-    _write_ahead(refused, 5.0)
+    write_ahead(refused, 5.0)
     assert refused.asked == 4
     with pytest.raises(sqlite3.OperationalError):
-        _write_ahead(Refusing(10**6), 0.05)
+        write_ahead(Refusing(10**6), 0.05)
     failing = Refusing(1, sqlite3.SQLITE_IOERR)
     with pytest.raises(sqlite3.OperationalError):
-        _write_ahead(failing, 5.0)
+        write_ahead(failing, 5.0)
     assert failing.asked == 1
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from training.benchmarks.ranked import Ranked, Score, rank
+from training.benchmarks.ranked import CHUNK, Ranked, Score, rank
 from training.benchmarks.sequence_floors import NewItems
 from training.datasets.batches import Dataset
 from training.network import Network
@@ -74,6 +74,28 @@ class Trained:
         asked: np.ndarray | None = None,
     ) -> Ranked:
         """Rank by the sum of the network's scores and those of rules, each times its weight."""
+        total = self._total(added, split)
+        return rank(self.dataset, split, total, keeps_seen=keeps_seen, asked=asked)
+
+    def gains(
+        self, added: Added, rule: Rule, split: str, keeps_seen: bool, asked: np.ndarray
+    ) -> np.ndarray:
+        """NDCG@10 summed over the shoppers `asked` about, for each of ``WEIGHTS`` of `rule`.
+
+        All are scored once; `asked` is one chunk of a ranking.
+        """
+        assert len(asked) <= CHUNK, "a ranking would ask for one chunk after another"
+        before, own = self._total(added, split)(asked), rule.scores(self.dataset, split, asked)
+
+        def worth(weight: float) -> float:
+            total = before + weight * own
+            ranked = rank(self.dataset, split, lambda _: total, keeps_seen=keeps_seen, asked=asked)
+            return float(ranked.ndcg.sum())
+
+        return np.array([worth(weight) for weight in WEIGHTS])
+
+    def _total(self, added: Added, split: str) -> Score:
+        """Scores (m, I) of the network and of rules, each times its weight."""
         score = self.score(split)
 
         def total(rows: np.ndarray) -> np.ndarray:
@@ -82,7 +104,7 @@ class Trained:
                 found = found + weight * rule.scores(self.dataset, split, rows)
             return found
 
-        return rank(self.dataset, split, total, keeps_seen=keeps_seen, asked=asked)
+        return total
 
 
 def best_added(trained: Trained, rules: Sequence[Rule], keeps_seen: bool, *, seed: int) -> Added:
@@ -96,9 +118,12 @@ def best_added(trained: Trained, rules: Sequence[Rule], keeps_seen: bool, *, see
     some = rng.choice(num, min(num, NUM_CHOOSING), replace=False)
     added: Added = ()
     for rule in rules:
-        tried = [((*added, (rule, one)) if one else added) for one in WEIGHTS]
-        found = [trained.rank(one, "valid", keeps_seen, some).ndcg.mean() for one in tried]
-        added = tried[int(np.argmax(found))]
+        gains = sum(
+            trained.gains(added, rule, "valid", keeps_seen, some[start : start + CHUNK])
+            for start in range(0, len(some), CHUNK)
+        )
+        weight = WEIGHTS[int(np.argmax(gains))]
+        added = (*added, (rule, weight)) if weight else added
     return added
 
 
