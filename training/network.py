@@ -116,8 +116,8 @@ class Network(nn.Module):
         """Vectors (I, W) and biases (I,) of a week's items."""
         text_ID = F.embedding(catalogue.text_I.clamp(min=0), text_vectors_ND)
         text_ID = text_ID.masked_fill_((catalogue.text_I < 0).unsqueeze(1), 0.0)
-        numbers = (catalogue.index_I, catalogue.scalars_IS, catalogue.attribute_IA)
-        return self.items(text_ID, *numbers)
+        numbers = (catalogue.index_I, catalogue.scalars_IS)
+        return self.items(text_ID, *numbers, catalogue.attribute_A, catalogue.attribute_start_I)
 
     def probabilities(self, logit_BH: Tensor) -> Tensor:
         """What the tasks answer, from logits calibrated on validation: a logit + b (Platt 1999)."""

@@ -166,7 +166,7 @@ def test_a_photo_tells_a_cold_item_apart(tmp_path, vision):
         place.mkdir()
         found = next_item.next_item(read(place, cells, image_encoder=vision), question,
                                     place / "work", lambda _: None)  # fmt: skip
-        assert found.cold is not None
-        answer = next(one for one in found.cold.answers if one.name == "content")
-        hits[name] = answer.ranked[0].hit[found.cold.is_cold].mean()
+        (cold,) = found.cold
+        answer = next(one for one in cold.answers if one.name == "content")
+        hits[name] = answer.ranked[0].hit[cold.is_cold].mean()
     assert hits["own"] > hits["of others"] + 0.2

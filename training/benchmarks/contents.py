@@ -31,6 +31,8 @@ from training.own_table import check_columns, open_table
 
 LEAST_USED = 2
 """Items that must share a word of an attribute for it to say anything."""
+WORD = r"\p{Han}|[\w--\p{Han}]+"
+"""What is a word of a text; where none are set apart, each character is one."""
 LENGTH = 0.25
 """Of each frozen vector of an item, in the mean: short, so that what buyers tell can move it."""
 
@@ -47,6 +49,9 @@ class Sources:
     image: str | None = None
     """Column of photos: bytes of JPEG or PNG, or paths, relative ones from the file's folder."""
     attributes: tuple[str, ...] = ()
+    """Columns of words or lists of words: each word is an attribute."""
+    words: tuple[str, ...] = ()
+    """Columns of texts: each word of one is an attribute."""
     image_encoder: str | None = None
     """A vision model of transformers, by name or folder."""
     edges: Edges | None = None
@@ -67,7 +72,8 @@ class Sources:
     def columns(self) -> list[str]:
         """The columns that tell something."""
         named = self.edges.item if self.edges else None
-        return [*(one for one in (self.text, self.image, named) if one), *self.attributes]
+        found = [one for one in (self.text, self.image, named) if one]
+        return [*found, *self.attributes, *self.words]
 
 
 def told(
@@ -186,9 +192,10 @@ def _opened(path: Path, sources: Sources) -> pl.DataFrame:
         parts.append(pl.col(sources.image).alias("image"))
     if sources.edges and sources.edges.item:
         parts.append(pl.col(sources.edges.item).cast(pl.String).alias("name"))
-    if sources.attributes:
-        words = [_words(frame, one).fill_null([]) for one in sources.attributes]
-        parts.append(pl.concat_list(words).alias("words"))
+    words = [_words(frame, one) for one in sources.attributes]
+    words += [_words_within(one) for one in sources.words]
+    if words:
+        parts.append(pl.concat_list([one.fill_null([]) for one in words]).alias("words"))
     return frame.select(parts).unique("item", keep="first", maintain_order=True)
 
 
@@ -199,6 +206,12 @@ def _words(frame: pl.DataFrame, column: str) -> pl.Expr:
         return cell.cast(pl.List(pl.String)).list.eval(f"{column}=" + pl.element())
     word = f"{column}=" + cell.cast(pl.String)
     return pl.when(cell.is_null()).then(None).otherwise(pl.concat_list(word))
+
+
+def _words_within(column: str) -> pl.Expr:
+    """The words of a column's texts as lists, each with the column's name before it."""
+    words = pl.col(column).cast(pl.String).str.to_lowercase().str.extract_all(WORD)
+    return words.list.eval(f"{column} has " + pl.element())
 
 
 def _seen(frame: pl.DataFrame, sources: Sources, cache: Path, width: int) -> Floats:

@@ -25,7 +25,7 @@ HELD_OUT = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Cold:
-    """The protocol of cold items: a share of the items is kept from training, all are ranked."""
+    """A share of the items, drawn by one seed, is kept from its training; all are ranked."""
 
     answers: tuple[Answer, ...]
     is_cold: np.ndarray
@@ -39,7 +39,8 @@ class NextItem:
     table: Table
     dataset: Dataset
     answers: tuple[Answer, ...]
-    cold: Cold | None
+    cold: tuple[Cold, ...]
+    """One for each seed; none where new items are not asked about."""
 
 
 def next_item(table: Table, question: Question, folder: Path, tell: Tell) -> NextItem:
@@ -58,10 +59,12 @@ def next_item(table: Table, question: Question, folder: Path, tell: Tell) -> Nex
     if not table.has_content and ("content" in question.inputs or question.asks_cold):
         raise ValueError(
             f"input 'content' needs something told of the items of {table.name}; give --items FILE "
-            "with --text, --image or --attribute, or ask for `--inputs ids` without `--cold`"
+            "with --text, --words, --image or --attribute, or ask for `--inputs ids` without "
+            "`--cold`"
         )
     dataset, answers = _answers(table, question, folder, tell)
-    cold = _cold(table, question, folder / "cold", tell) if question.asks_cold else None
+    seeds = question.seeds if question.asks_cold else ()
+    cold = tuple(_cold(table, question, seed, folder / f"cold-{seed}", tell) for seed in seeds)
     return NextItem(table, dataset, answers, cold)
 
 
@@ -91,14 +94,14 @@ def _rules(table: Table) -> list[Rule]:
     return [*rules, ContentNeighbours()] if table.has_content else rules
 
 
-def _cold(table: Table, question: Question, folder: Path, tell: Tell) -> Cold:
-    """Keep a share of the items from training, drawn by the first seed, and rank all items.
+def _cold(table: Table, question: Question, seed: int, folder: Path, tell: Tell) -> Cold:
+    """Keep a share of the items from training, drawn by `seed`, and rank all items.
 
     What training must not see is no negative of its softmax either: it would be pushed away.
     """
-    rng = np.random.default_rng(question.seed)
+    rng = np.random.default_rng(seed)
     is_held_out = rng.random(len(table.things.ids)) < HELD_OUT
-    once = replace(question, num_seeds=1)
+    once = replace(question, seed=seed, num_seeds=1)
     _, answers = _answers(table, once, folder, lambda text: tell(f"cold: {text}"), is_held_out)
     last = table.sequences.offsets[1:] - 1
     return Cold(answers, is_held_out[table.sequences.item[last]])

@@ -36,6 +36,7 @@ EdgeItem = Annotated[str | None, typer.Option(help="column that edges call items
 EdgeColumns = Annotated[str, typer.Option(help="columns of edges: head, relation and tail")]
 Before = Annotated[str | None, typer.Option(help="edges of then or later are left out")]
 Attributes = Annotated[Words, typer.Option(help="column of words or lists of words; repeatable")]
+TextWords = Annotated[Words, typer.Option(help="column of text, read word by word; repeatable")]
 Inputs = Annotated[Words, typer.Option(help="ids, content; repeatable; default: what there is")]
 Seen = Annotated[str, typer.Option(help="items of the history: excluded, or included")]
 Cold = Annotated[bool, typer.Option(help="ask about items that training never saw")]
@@ -52,6 +53,7 @@ def next_item(
     image: Image = None,
     image_encoder: ImageEncoder = None,
     attribute: Attributes = None,
+    words: TextWords = None,
     edges: EdgesFile = None,
     relation: Relation = None,
     edge_item: EdgeItem = None,
@@ -83,8 +85,9 @@ def next_item(
                 item=edge_item,
                 known_before=known_before,
             )
-        told = Sources(items=items, item_id=item_id, text=text, attributes=tuple(attribute or ()))
-        told = replace(told, image=image, image_encoder=image_encoder, edges=graph)
+        told = Sources(items=items, item_id=item_id, text=text, edges=graph)
+        told = replace(told, attributes=tuple(attribute or ()), words=tuple(words or ()))
+        told = replace(told, image=image, image_encoder=image_encoder)
         question = Question(
             size=size, num_epochs=epochs, seen=seen, asks_cold=cold, seed=seed, num_seeds=seeds
         )

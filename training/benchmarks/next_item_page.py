@@ -58,9 +58,9 @@ def page(found: NextItem, q: Question) -> str:
         _groups(BY_POPULARITY, by_popularity, found),
         _groups(BY_LENGTH, by_length, found),
     ]
-    if found.cold is not None:
+    if found.cold:
         text = (
-            f"{100 * HELD_OUT:.0f} % of the items, drawn by the first seed, are kept from a "
+            f"{100 * HELD_OUT:.0f} % of the items, drawn anew by each seed, are kept from a "
             "training of their own; then all items are ranked."
         )
         parts.append(
@@ -94,7 +94,7 @@ def tables(found: NextItem) -> dict[str, tuple[list[str], list[list[str]]]]:
         BY_POPULARITY: group_rows(by_popularity, found),
         BY_LENGTH: group_rows(by_length, found),
     }
-    return told if found.cold is None else told | {COLD: cold_rows(found.cold)}
+    return told | {COLD: cold_rows(found.cold)} if found.cold else told
 
 
 def words(found: NextItem, q: Question) -> Iterator[str]:
@@ -169,14 +169,17 @@ def group_rows(by: Callable, found: NextItem) -> tuple[list[str], list[list[str]
     return ["group", "shoppers", *names], rows
 
 
-def cold_rows(cold: Cold) -> tuple[list[str], list[list[str]]]:
+def cold_rows(cold: Sequence[Cold]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows: sources down, HR@10 of cold, warm and all targets across."""
     rows = []
-    for answer in cold.answers:
-        hit = answer.ranked[0].hit
-        cold_hit, warm_hit = hit[cold.is_cold].mean(), hit[~cold.is_cold].mean()
-        rows.append([answer.name, *(f"{one:.4f}" for one in (cold_hit, warm_hit, hit.mean()))])
-    num = f"{int(cold.is_cold.sum()):,}"
+    for answers in zip(*(one.answers for one in cold), strict=True):
+        hits = [answer.ranked[0].hit for answer in answers]
+        parts = [
+            (hit[one.is_cold], hit[~one.is_cold], hit) for hit, one in zip(hits, cold, strict=True)
+        ]
+        means = np.array([[part.mean() for part in own] for own in parts])
+        rows.append([answers[0].name, *(spread(values) for values in means.T)])
+    num = f"{np.mean([one.is_cold.sum() for one in cold]):,.0f}"
     return ["source", f"HR@{PLACES}, {num} cold targets", "warm targets", "all"], rows
 
 

@@ -62,6 +62,38 @@ def rank(
     examples = dataset.examples(split)
     asked = np.arange(len(examples)) if asked is None else asked
     ranks, tops = [], []
+    for rows, scores in _scored(dataset, split, score, keeps_seen, asked):
+        found = scores[np.arange(len(rows)), examples.targets(rows)[0]]
+        ranks.append((scores >= found[:, None]).sum(axis=1))
+        tops.append(_first(scores, min(PLACES, scores.shape[1] - 1)))
+    return Ranked(np.concatenate(ranks), np.concatenate(tops))
+
+
+def room(
+    dataset: Dataset, split: str, score: Score, first: int, *, keeps_seen: bool, asked: np.ndarray
+) -> np.ndarray:
+    """What items `first` and up may gain before the target leaves the first K (n,).
+
+    For shoppers `asked` about, whose targets lie below `first`; -inf where a target is not among
+    the first K in the first place.
+    """
+    examples, rooms = dataset.examples(split), []
+    for rows, scores in _scored(dataset, split, score, keeps_seen, asked):
+        found = scores[np.arange(len(rows)), examples.targets(rows)[0]]
+        free = PLACES - (scores[:, :first] >= found[:, None]).sum(axis=1)
+        none = np.full((len(rows), PLACES), -np.inf)
+        # That of the later items which stands one place too far to be let past the target.
+        later = -np.sort(-np.concatenate([scores[:, first:], none], axis=1), axis=1)[:, :PLACES]
+        gap = found - later[np.arange(len(rows)), np.maximum(free, 0)]
+        rooms.append(np.where(free >= 0, gap, -np.inf))
+    return np.concatenate(rooms)
+
+
+def _scored(
+    dataset: Dataset, split: str, score: Score, keeps_seen: bool, asked: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows (m,) and their scores (m, I), a chunk at a time; -inf for what is not ranked."""
+    examples = dataset.examples(split)
     for start in range(0, len(asked), CHUNK):
         rows = asked[start : start + CHUNK]
         scores = score(rows)
@@ -70,10 +102,7 @@ def rank(
             history = examples.history.take(rows)
             owner = np.repeat(np.arange(len(rows)), np.diff(history.offsets))
             scores[owner, history.item] = -np.inf
-        found = scores[np.arange(len(rows)), examples.targets(rows)[0]]
-        ranks.append((scores >= found[:, None]).sum(axis=1))
-        tops.append(_first(scores, min(PLACES, scores.shape[1] - 1)))
-    return Ranked(np.concatenate(ranks), np.concatenate(tops))
+        yield rows, scores
 
 
 def coverage(ranked: Ranked, dataset: Dataset) -> float:

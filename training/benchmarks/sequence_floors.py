@@ -80,20 +80,21 @@ class ContentNeighbours:
         items = dataset.items(1)
         text = np.asarray(dataset.text_vectors)[np.maximum(items.text_I, 0)]
         text = text * (items.text_I >= 0)[:, None]
-        num, place = len(text), np.nonzero(items.attribute_IA)
-        attribute = items.attribute_IA[place]
+        num, attribute = len(text), items.attribute_A
+        owner = np.repeat(np.arange(num), np.diff(items.attribute_start_I, append=len(attribute)))
         shape = (num, int(attribute.max(initial=0)) + 1)
         rarity = np.log(num / np.maximum(np.bincount(attribute, minlength=shape[1]), 1))
-        has = sparse.csr_matrix((rarity[attribute], (place[0], attribute)), shape=shape)
+        has = sparse.csr_matrix((rarity[attribute], (owner, attribute)), shape=shape)
         squares = (text**2).sum(axis=1), np.asarray(has.multiply(has).sum(axis=1)).ravel()
         parts = np.maximum(sum((square > 0).astype(float) for square in squares), 1.0)
         text_size, has_size = (np.sqrt(np.maximum(square, 1e-18) * parts) for square in squares)
-        self._text = text / text_size[:, None]
-        self._has = (sparse.diags(1.0 / has_size) @ has).tocsr()
+        self._text = (text / text_size[:, None]).astype(np.float32)
+        self._has = (sparse.diags(1.0 / has_size) @ has).tocsr().astype(np.float32)
 
     def scores(self, dataset: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
         """Scores (m, I) by the formula above."""
         weights = recent(dataset.examples(split).history.take(rows), dataset.meta["num_items"])
+        weights = weights.astype(np.float32)
         by_text = (weights @ self._text) @ self._text.T
         return np.asarray(by_text + (self._has @ (weights @ self._has).toarray().T).T)
 

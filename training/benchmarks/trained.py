@@ -12,8 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from training.benchmarks.ranked import CHUNK, Ranked, Score, rank
-from training.benchmarks.sequence_floors import NewItems
+from training.benchmarks.ranked import CHUNK, Ranked, Score, rank, room
 from training.datasets.batches import Dataset
 from training.network import Network
 
@@ -77,6 +76,11 @@ class Trained:
         total = self._total(added, split)
         return rank(self.dataset, split, total, keeps_seen=keeps_seen, asked=asked)
 
+    def room(self, added: Added, split: str, keeps_seen: bool, asked: np.ndarray) -> np.ndarray:
+        """What items that training never saw may gain before the targets of `asked` lose (n,)."""
+        total, first = self._total(added, split), self.dataset.meta["num_vocabulary"]
+        return room(self.dataset, split, total, first, keeps_seen=keeps_seen, asked=asked)
+
     def gains(
         self, added: Added, rule: Rule, split: str, keeps_seen: bool, asked: np.ndarray
     ) -> np.ndarray:
@@ -130,18 +134,11 @@ def best_added(trained: Trained, rules: Sequence[Rule], keeps_seen: bool, *, see
 def longest_lead(trained: Trained, added: Added, keeps_seen: bool) -> float:
     """The longest lead that costs the other items no more than ``WARM_LOSS`` on validation.
 
-    The longer it is the more they lose, so that halving finds it.
+    The longer it is the more they lose.
     """
     examples = trained.dataset.examples("valid")
     target, _ = examples.targets(np.arange(len(examples)))
-    is_warm = target < trained.dataset.meta["num_vocabulary"]
-
-    def hits(lead: float) -> float:
-        ahead = (*added, (NewItems(), lead))
-        return float(trained.rank(ahead, "valid", keeps_seen).hit[is_warm].sum())
-
-    least, low, high = (1.0 - WARM_LOSS) * hits(0.0), 0, len(LEADS)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if hits(LEADS[middle]) >= least else (low, middle)
-    return LEADS[low]
+    others = np.flatnonzero(target < trained.dataset.meta["num_vocabulary"])
+    gaps = trained.room(added, "valid", keeps_seen, others)
+    hits = np.array([(gaps > lead).sum() for lead in LEADS])
+    return LEADS[np.flatnonzero(hits >= (1.0 - WARM_LOSS) * hits[0])[-1]]

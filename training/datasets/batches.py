@@ -77,7 +77,8 @@ class Dataset:
             scalars_IS=np.array(self._items["scalars"][week]),
             text_I=self._items["text"][week].astype(np.int64),
             index_I=np.where(index_I < self.meta["num_vocabulary"], index_I, 0),
-            attribute_IA=self._attributes,
+            attribute_A=self._attributes[0],
+            attribute_start_I=self._attributes[1],
             category_I=self._categories,
         )
 
@@ -171,11 +172,13 @@ class Dataset:
         return {name: self._map(f"items_{name}") for name in ("exists", "scalars", "text")}
 
     @cached_property
-    def _attributes(self) -> Ints:
-        """Attributes (I, A) of the items; of none where the dataset tells none."""
+    def _attributes(self) -> tuple[Ints, Ints]:
+        """Attributes (A,) of the items and where each item's begin (I,); where told, else none."""
         if not self.meta.get("num_attributes"):
-            return np.zeros((self.meta["num_items"], 0), dtype=np.int64)
-        return self._map("items_attributes").astype(np.int64)
+            return np.zeros(0, dtype=np.int64), np.zeros(self.meta["num_items"], dtype=np.int64)
+        names = ("items_attributes", "items_attribute_starts")
+        attribute_A, start_I = (self._map(name).astype(np.int64) for name in names)
+        return attribute_A, start_I
 
     @cached_property
     def _categories(self) -> Ints:

@@ -10,7 +10,6 @@ Next: ``batches.py``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,8 +180,11 @@ def _write_items(folder: Path, things: Things, order: Ints, num_known: int) -> d
     if not texts:
         vectors = np.zeros((1, things.vectors.shape[1]), dtype=np.float32)
     np.save(folder / "text_vectors.npy", vectors.astype(np.float32))
-    attributes = _padded([(), *(things.attributes[item] for item in order)])
-    np.save(folder / "items_attributes.npy", attributes)
+    attributes = [(), *(things.attributes[item] for item in order)]
+    together = np.concatenate([np.array(one, dtype=np.int32) for one in attributes])
+    starts = offsets_of(np.array([len(one) for one in attributes]))[:-1]
+    np.save(folder / "items_attributes.npy", together)
+    np.save(folder / "items_attribute_starts.npy", starts)
     return {
         "tasks": ["next_item"],
         "heads": {"next_item": []},
@@ -191,13 +193,5 @@ def _write_items(folder: Path, things: Things, order: Ints, num_known: int) -> d
         "num_kinds": len(KIND_CODES) + 1,
         "num_scalars": 0,
         "num_item_scalars": 0,
-        "num_attributes": int(attributes.max(initial=0)) + bool(attributes.any()),
+        "num_attributes": int(together.max(initial=0)) + bool(len(together)),
     }
-
-
-def _padded(attributes: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Attributes (I, A) with 0 behind the last of each item."""
-    padded = np.zeros((len(attributes), max(map(len, attributes))), dtype=np.int32)
-    for item, numbers in enumerate(attributes):
-        padded[item, : len(numbers)] = numbers
-    return padded

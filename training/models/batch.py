@@ -11,7 +11,7 @@ N     texts of the dataset
 Y     texts among them that are the words of the batch's messages, where words are told
 T     targets of all examples together
 F, S  scalars of a shopper, scalars of an item (normalised, missing flags included)
-A     attributes of the item that has most
+A     attributes of all items together, item after item
 D, W  width of a text vector, width of an item or user vector
 H     heads of all tasks together, in the order of the run's tasks; of logits, what is learnt for
       them, which may be other columns than the heads (``tasks/task.py``); of labels, what else
@@ -112,8 +112,10 @@ class Catalogue(_Movable):
     """int64, row of the item's text among the dataset's texts; -1 = no text (a zero vector)."""
     index_I: Any
     """int64, row of the item's id embedding: itself in 1 .. K, 0 for items beyond K."""
-    attribute_IA: Any
-    """int64, what the item has (a brand, categories), of a dataset that tells it; 0 = no more."""
+    attribute_A: Any
+    """int64, what the items have (a brand, categories), of a dataset that tells it; 1 .. each."""
+    attribute_start_I: Any
+    """int64, where those of each item begin; they end where the next item's begin."""
     category_I: Any
     """int64, number of the item's category from 1 on; 0 = none known, or the item is beyond K."""
 

@@ -44,7 +44,7 @@ class ItemEncoder(nn.Module):
             nn.init.zeros_(self.text.bias)
         self.attributes: nn.EmbeddingBag | None = None
         if num_attributes:
-            self.attributes = nn.EmbeddingBag(num_attributes, width, mode="sum", padding_idx=0)
+            self.attributes = nn.EmbeddingBag(num_attributes, width, mode="sum")
             nn.init.normal_(self.attributes.weight, std=ATTRIBUTE_SCALE)
         self.scalars: nn.Linear | None = None
         if num_scalars:
@@ -56,7 +56,8 @@ class ItemEncoder(nn.Module):
         text_vector_ID: Tensor,
         index_I: Tensor,
         scalars_IS: Tensor,
-        attribute_IA: Tensor | None = None,
+        attribute_A: Tensor | None = None,
+        attribute_start_I: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Vectors (I, W) and biases (I,); `index_I` is 0 for an item without learnt delta."""
         known_I1 = (index_I > 0).unsqueeze(1)
@@ -67,7 +68,10 @@ class ItemEncoder(nn.Module):
         vector_IW, bias_I = text_IW + delta_IW, torch.zeros_like(text_IW[:, 0])
         if self.scalars is not None:
             vector_IW, bias_I = vector_IW + self.scalars(scalars_IS), self.bias(scalars_IS)[:, 0]
-        if self.attributes is not None and attribute_IA is not None:
-            num_I1 = (attribute_IA > 0).sum(dim=1, keepdim=True).clamp(min=1)
-            vector_IW = vector_IW + self.attributes(attribute_IA) / num_I1.sqrt()
+        if self.attributes is not None and attribute_A is not None:
+            assert attribute_start_I is not None
+            ends = attribute_start_I.new_tensor([len(attribute_A)])
+            num_I1 = torch.diff(attribute_start_I, append=ends).clamp(min=1).unsqueeze(1)
+            has_IW = self.attributes(attribute_A, attribute_start_I)
+            vector_IW = vector_IW + has_IW / num_I1.sqrt()
         return F.normalize(vector_IW, dim=1), bias_I
