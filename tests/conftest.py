@@ -75,7 +75,8 @@ def copy_database(source: Path, target: Path) -> None:
 
 def copy_home(source: Path, target: Path) -> None:
     """Copy all that a shop stores."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.db", "*.db-wal", "*.db-shm"))
+    databases = shutil.ignore_patterns("*.db", "*.db-wal", "*.db-shm")
+    shutil.copytree(source, target, symlinks=True, ignore=databases)
     for database in source.glob("*.db"):
         copy_database(database, target / database.name)
 

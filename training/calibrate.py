@@ -1,5 +1,6 @@
 """Calibration on validation: chances come true as often as they say, amounts sum to what came.
 
+How much counts for what was bought before is set there too (``habits.py``).
 Next: ``export.py``.
 """
 
@@ -12,11 +13,10 @@ import torch
 
 from training.datasets.batches import Dataset
 from training.datasets.histories import Ints
-from training.datasets.normalise import Floats
+from training.habits import Habits
 from training.metrics.amount import amount_metrics
 from training.metrics.calibration import log_line, platt
 from training.metrics.probability import best_f1_threshold, probability_metrics
-from training.metrics.ranking import per_example, target_ranks
 from training.models.batch import Output
 from training.network import Network
 from training.tasks import TASKS
@@ -36,20 +36,18 @@ def predict(
 
 
 def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dict[str, float]]:
-    """Calibrate the heads of `network` on validation; their thresholds, and metrics there."""
+    """Calibrate `network` on validation; the thresholds of its heads, and metrics there."""
     examples = dataset.examples("valid")
     logit_NH = np.zeros((len(examples), len(network.logit_names)))
-    ranked: list[dict[str, Floats]] = []
+    habits = Habits()
+    network.set_habit(0.0)
     for rows, output in predict(network, dataset, "valid"):
         logit_NH[rows] = output.logit_BH.cpu().numpy()
-        targets, row = examples.targets(rows)
-        asked, sizes = np.unique(row, return_counts=True)
-        offsets = np.concatenate([[0], np.cumsum(sizes)])
-        score_SI = output.scores.of(torch.as_tensor(asked)).whole().cpu().numpy()
-        ranks = target_ranks(score_SI, targets, offsets)
-        ranked.append(per_example(ranks, offsets) if len(asked) else {})
-    names = {name for found in ranked for name in found}
-    metrics = {n: float(np.concatenate([r[n] for r in ranked if r]).mean()) for n in sorted(names)}
+        if len(asked := np.unique(examples.targets(rows)[1])):
+            score_SI = output.scores.of(torch.as_tensor(asked)).whole().cpu().numpy()
+            habits.add(examples, rows, score_SI)
+    habit, metrics = habits.best()
+    network.set_habit(habit)
     label_NH = np.array(examples.label)
     network.set_calibration(_calibration(network, logit_NH, label_NH))
     thresholds, found = _judged(network, logit_NH, label_NH)

@@ -140,6 +140,7 @@ def pack(
         "silent": untaught(network, dataset),
         "thresholds": finished.thresholds,
         "calibration": dict(zip(network.logit_names, network.calibration_H2.tolist(), strict=True)),
+        "habit": network.habit,
         "next_actions": finished.next_actions,
         "metrics": finished.metrics,
         "lineage": finished.lineage | {"libraries": _libraries()},

@@ -142,6 +142,7 @@ def finish(run: Run, folder: Path, settings: Settings, base: Base | None, now: i
         assert base is not None, "a refit has a base"
         thresholds = base.bundle.manifest["thresholds"]
         network.set_calibration(base.bundle.manifest["calibration"])
+        network.set_habit(base.bundle.manifest.get("habit", 0.0))
     else:
         thresholds, found = calibrate(network, dataset)
         metrics |= found

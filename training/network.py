@@ -134,6 +134,16 @@ class Network(nn.Module):
         rows = [list(calibration[logit]) for logit in self.logit_names]
         self.calibration_H2.copy_(torch.tensor(rows).reshape(-1, 2))
 
+    @property
+    def habit(self) -> float:
+        """What an item gains by log(1 + times bought); 0 for a network without copies."""
+        return 0.0 if self.user.copy is None else float(self.user.copy.habit)
+
+    def set_habit(self, habit: float) -> None:
+        """Nothing happens to a network without copies: it ranks no item by its past purchases."""
+        if self.user.copy is not None:
+            self.user.copy.habit.fill_(habit)
+
     def num_parameters(self) -> tuple[int, int]:
         """Parameters in all, and those among them that training moves."""
         sizes = [(p.numel(), p.requires_grad) for p in self.parameters()]

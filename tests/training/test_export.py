@@ -41,6 +41,7 @@ def network(dataset):
     network = prepare(RUN, dataset).eval()
     network.text = small_text()
     network.set_calibration(dict(zip(LOGITS, CALIBRATION, strict=True)))
+    network.set_habit(0.5)
     return network
 
 
@@ -141,6 +142,7 @@ def test_the_bundle_is_whole(run_folder, dataset):
     assert manifest["origin"] == run_folder.name
     assert 0 <= manifest["max_export_difference"] < 1e-3
     assert manifest["calibration"][LOGITS[0]] == pytest.approx([0.7, 0.2])
+    assert manifest["habit"] == 0.5
     assert not any(name.startswith("text.") for name in bundle.weights())
     card = bundle.path("card.md").read_text()
     assert "recall@10" in card

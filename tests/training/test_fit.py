@@ -78,6 +78,7 @@ def test_a_refit_trains_up_to_the_test_for_the_epochs_that_validation_chose(shop
     assert run.optim.num_epochs == kept["lineage"]["best_epoch"]
     assert manifest["calibration"] == kept["calibration"]
     assert manifest["thresholds"] == kept["thresholds"]
+    assert manifest["habit"] == kept["habit"]
     counts = [Dataset(place / "data").meta["counts"] for place in (base, folder)]
     assert counts[1]["train"] > counts[0]["train"]
     assert counts[1]["valid"] == 0

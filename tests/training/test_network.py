@@ -10,12 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feature_repo.events import KIND_CODES
 from tests.training import synthetic
 from training.datasets import batches
 from training.models.batch import Batch
 from training.models.blocks import Blocks
 from training.models.layers import Layer, Layers
-from training.models.sequence import History, SequenceEncoder
+from training.models.sequence import PURCHASE, History, SequenceEncoder
 from training.network import Network, learnt_state, load_state, prepare
 from training.run import ModelConfig, Run
 from training.tasks import TASKS
@@ -159,6 +160,25 @@ def test_a_bought_item_is_called_for_again_and_repeats_call_less_each(network, d
     calls = user.copy_P + torch.tensor([taste, 0.0, 0.0, 0.0])
     assert (calls > 0).all()
     assert calls[0] > calls[3]
+
+
+@torch.no_grad()
+def test_habit_adds_the_logarithm_of_how_often_an_item_was_bought(network, dataset):
+    one, other = torch.nn.functional.normalize(torch.randn(2, 16), dim=1)
+    vectors, ones = torch.stack([one, one, other, one, one, other]), torch.ones(6)
+    viewed, bought = KIND_CODES["view"], KIND_CODES["purchase"]
+    assert bought == PURCHASE
+    kinds = torch.tensor([bought, viewed, viewed, bought, bought, bought])
+    history = History(vectors, kinds, 0 * ones, ones, ones, Blocks(((1, 6),)))
+    asked = (history, torch.ones(1), torch.zeros(1, network.num_scalars))
+    plain = network.user(*asked).copy_P
+    network.set_habit(0.5)
+    added = network.user(*asked).copy_P - plain
+    network.set_habit(0.0)
+    first = torch.tensor([0, 1, 3, 4])
+    assert added[first].sum().item() == pytest.approx(0.5 * np.log(1 + 3), abs=1e-5)
+    assert added[[2, 5]].sum().item() == pytest.approx(0.5 * np.log(1 + 1), abs=1e-5)
+    assert added[[1, 2]].tolist() == [0.0, 0.0]
 
 
 def test_taste_says_nothing_of_what_was_had_before(network, dataset):

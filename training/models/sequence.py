@@ -24,6 +24,8 @@ from training.models.layers import pick
 
 NUM_FEATURES = 4
 SAME = 0.9999
+PURCHASE = 4
+"""Code of the kind; ``feature_repo`` says so, and is absent where networks are only trained."""
 
 
 class History(NamedTuple):
@@ -56,6 +58,8 @@ class Encoded:
     """Days from each behaviour to the last one."""
     repeats_P: Tensor
     """How many earlier behaviours concerned the same item."""
+    purchases_P: Tensor
+    """How many of these were purchases."""
 
 
 class SequenceEncoder(nn.Module):
@@ -87,7 +91,9 @@ class SequenceEncoder(nn.Module):
         behaviours, known = history.blocks, history.blocks.longer()
         at = [F.pad(gap_BL.cumsum(dim=1), (1, 0)) for gap_BL in behaviours.split(history.gap_P)]
         last = [(kind_BL > 0).sum(dim=1) for kind_BL in behaviours.split(history.kind_P)]
-        repeats_P = join([_repeats(v) for v in behaviours.split(history.vector_PW)])
+        parts = (behaviours.split(part) for part in (history.vector_PW, history.kind_P))
+        earlier = [_earlier(*block) for block in zip(*parts, strict=True)]
+        repeats_P, purchases_P = (join(counts) for counts in zip(*earlier, strict=True))
         token_MW = self._tokens(history, repeats_P)
         token_MW, asked_XW = self.layers(token_MW, at, known, None if everywhere else last)
         ages = [
@@ -95,7 +101,7 @@ class SequenceEncoder(nn.Module):
             for at_BM, place in zip(at, last, strict=True)
         ]
         token_PW = join([token[:, 1:] for token in known.split(token_MW)])
-        return Encoded(token_PW, asked_XW, join(ages), repeats_P)
+        return Encoded(token_PW, asked_XW, join(ages), repeats_P, purchases_P)
 
     def _tokens(self, history: History, repeats_P: Tensor) -> Tensor:
         """Tokens of all behaviours, and of a start before each history's first."""
@@ -125,7 +131,12 @@ def signed_log(values: Tensor) -> Tensor:
     return values.sign() * values.abs().log1p()
 
 
-def _repeats(vector_BLW: Tensor) -> Tensor:
-    """Earlier positions with the same item vector, so that items need no index to be counted."""
+def _earlier(vector_BLW: Tensor, kind_BL: Tensor) -> tuple[Tensor, Tensor]:
+    """Earlier positions with the same item vector, so that items need no index to be counted.
+
+    All of them, and those that are purchases.
+    """
     same_BLL = (vector_BLW @ vector_BLW.transpose(1, 2) > SAME).to(vector_BLW.dtype)
-    return same_BLL.tril(-1).sum(dim=2).detach()
+    same_BLL = same_BLL.tril(-1).detach()
+    is_purchase_BL1 = (kind_BL == PURCHASE).unsqueeze(2).to(same_BLL.dtype)
+    return same_BLL.sum(dim=2), (same_BLL @ is_purchase_BL1).squeeze(2)

@@ -3,7 +3,8 @@
 The score of an item as the next purchase is ``user . item + bias`` (a taste, what sells), and for
 an item of the history ``bias + copies``: how much each behaviour calls for the same item again.
 Shops re-buy, and how often and how long ago tells who does; a taste, learnt on orders of the very
-same shopper and item, would only blur it. Letters in names: ``batch.py``. Next: ``softmax.py``,
+same shopper and item, would only blur it. What training makes of counts is held against validation:
+``habit`` is set there (``../habits.py``). Letters in names: ``batch.py``. Next: ``softmax.py``,
 then ``../network.py``.
 """
 
@@ -22,7 +23,7 @@ from training.models.decoder import Decoder
 from training.models.dropout import Dropout
 from training.models.future import Future
 from training.models.layers import Layer, Layers
-from training.models.sequence import Encoded, History, SequenceEncoder, signed_log
+from training.models.sequence import PURCHASE, Encoded, History, SequenceEncoder, signed_log
 
 
 class User(NamedTuple):
@@ -41,24 +42,32 @@ class User(NamedTuple):
 
 
 class CopyHead(nn.Module):
-    """How much a past behaviour calls for its item again, from what it was and how long ago."""
+    """How much a past behaviour calls for its item again, from what it was and how long ago.
+
+    An item bought n times gets ``habit * log(1 + n)`` beside it, purchase by purchase.
+    """
+
+    habit: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.register_buffer("habit", torch.zeros(()))
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         self.age = nn.Sequential(nn.Linear(width + 2, 32), nn.GELU(), nn.Linear(32, 1))
 
     def forward(
         self, encoded: Encoded, readout_BR: Tensor, time_to_now_B: Tensor, history: History
     ) -> Tensor:
-        """Scores (P,), at least 0. The k-th repeat counts 1/k, so that counts act as logs."""
+        """Scores (P,). The k-th repeat counts 1/k, so that counts act as logs."""
         token_PW, repeats_P = encoded.token_PW, encoded.repeats_P
         since_P = encoded.age_P + history.blocks.spread(time_to_now_B)
         call_P = (self.key(token_PW) * history.blocks.spread(self.query(readout_BR))).sum(dim=1)
         numbers_P2 = torch.stack([since_P.clamp(min=0.0).log1p(), repeats_P.log1p()], dim=1)
         plain_P = self.age(torch.cat([token_PW, numbers_P2], dim=1)).squeeze(1)
         strength_P = F.softplus(call_P / math.sqrt(token_PW.shape[1]) + plain_P)
-        return strength_P / (1.0 + repeats_P) * (history.kind_P > 0)
+        copy_P = strength_P / (1.0 + repeats_P) * (history.kind_P > 0)
+        counted_P = (1.0 + 1.0 / (1.0 + encoded.purchases_P)).log() * (history.kind_P == PURCHASE)
+        return copy_P + self.habit * counted_P
 
 
 class UserEncoder(nn.Module):
