@@ -13,7 +13,7 @@ import torch
 
 from training.datasets.batches import Dataset
 from training.datasets.histories import Ints
-from training.habits import Habits
+from training.habits import HABITS, Habits
 from training.metrics.amount import amount_metrics
 from training.metrics.calibration import log_line, platt
 from training.metrics.probability import best_f1_threshold, probability_metrics
@@ -39,7 +39,7 @@ def calibrate(network: Network, dataset: Dataset) -> tuple[dict[str, float], dic
     """Calibrate `network` on validation; the thresholds of its heads, and metrics there."""
     examples = dataset.examples("valid")
     logit_NH = np.zeros((len(examples), len(network.logit_names)))
-    habits = Habits()
+    habits = Habits((0.0,) if network.user.copy is None else HABITS)
     network.set_habit(0.0)
     for rows, output in predict(network, dataset, "valid"):
         logit_NH[rows] = output.logit_BH.cpu().numpy()

@@ -7,6 +7,8 @@ Next: ``calibrate.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from training.datasets.examples import Examples
@@ -21,13 +23,13 @@ CHOSEN_BY = "ndcg@10"
 
 
 class Habits:
-    """Ranking metrics of the orders of a split, for each of ``HABITS``."""
+    """Ranking metrics of the orders of a split, for each of the habits `among` which one is."""
 
-    def __init__(self) -> None:
-        self._found: dict[float, list[dict[str, Floats]]] = {habit: [] for habit in HABITS}
+    def __init__(self, among: Sequence[float] = HABITS) -> None:
+        self._found: dict[float, list[dict[str, Floats]]] = {habit: [] for habit in among}
 
     def add(self, examples: Examples, rows: Ints, score_SI: np.ndarray) -> None:
-        """Measure the orders among `rows`, scored without habit."""
+        """Measure the orders among `rows`, (S, I) of them scored without habit."""
         targets, row = examples.targets(rows)
         asked, sizes = np.unique(row, return_counts=True)
         offsets = np.concatenate([[0], np.cumsum(sizes)])

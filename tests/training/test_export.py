@@ -15,9 +15,10 @@ import training.export
 from tests.training import synthetic
 from tests.training.small_text import small_text
 from training.bundle import GRAPHS, KEYS, Bundle
-from training.calibrate import calibrate
+from training.calibrate import calibrate, predict
 from training.datasets.encode import padded
 from training.export import Finished, export, pack, real_inputs
+from training.metrics.ranking import per_example, target_ranks
 from training.models.graphs import compare
 from training.network import prepare, restore
 from training.recipes import shopper
@@ -173,6 +174,22 @@ def test_an_export_that_differs_is_refused(network, dataset, tmp_path, monkeypat
     monkeypatch.setattr(training.export, "write_graph", lambda *told: None)
     with pytest.raises(ValueError, match="differs from torch by 5"):
         export(network, tmp_path, dataset.texts)
+
+
+def test_a_network_without_copies_is_measured_as_it_ranks(dataset):
+    torch.manual_seed(0)
+    run = replace(RUN, model=replace(RUN.model, copies=False))
+    network = prepare(run, dataset).eval()
+    _, metrics = calibrate(network, dataset)
+    assert network.habit == 0.0
+    examples, found = dataset.examples("valid"), []
+    for rows, output in predict(network, dataset, "valid"):
+        targets, row = examples.targets(rows)
+        asked, sizes = np.unique(row, return_counts=True)
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        ranks = target_ranks(output.score_BI[asked].numpy(), targets, offsets)
+        found.extend(per_example(ranks, offsets)["ndcg@10"])
+    assert metrics["ndcg@10"] == pytest.approx(np.mean(found))
 
 
 def test_calibration_on_validation_lowers_its_log_loss(network, dataset):

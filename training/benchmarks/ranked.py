@@ -82,9 +82,10 @@ def room(
         found = scores[np.arange(len(rows)), examples.targets(rows)[0]]
         free = PLACES - (scores[:, :first] >= found[:, None]).sum(axis=1)
         none = np.full((len(rows), PLACES), -np.inf)
-        # That of the later items which stands one place too far to be let past the target.
-        later = -np.sort(-np.concatenate([scores[:, first:], none], axis=1), axis=1)[:, :PLACES]
-        gap = found - later[np.arange(len(rows)), np.maximum(free, 0)]
+        later = np.concatenate([scores[:, first:], none], axis=1)
+        # Of the later items, the first that there is no place for before the target.
+        over = _first(later, PLACES)[np.arange(len(rows)), np.maximum(free, 0)]
+        gap = found - later[np.arange(len(rows)), over]
         rooms.append(np.where(free >= 0, gap, -np.inf))
     return np.concatenate(rooms)
 
