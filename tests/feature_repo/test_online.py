@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
 import threading
 import time
@@ -216,20 +217,23 @@ def test_a_batch_is_kept_as_a_whole_or_not_at_all(url):
 
 
 def test_rows_of_several_views_that_are_written_together_are_seen_together(url):
-    store, config, seen = PackedOnlineStore(), place(url), set()
+    store, config, seen, enough = PackedOnlineStore(), place(url), set(), threading.Event()
 
     def write() -> None:
-        for at in range(1, 200):
+        for at in itertools.takewhile(lambda _: not enough.is_set(), itertools.count(1)):
             store.write(config, {view: [("a", at, at, {})] for view in ("one", "two")})
 
     writer = threading.Thread(target=write)
     writer.start()
-    while writer.is_alive():
-        found = store.read(config, ["one", "two"], ["a"])
-        assert found["one"] == found["two"]
-        seen.add(str(found["one"]))
-    writer.join()
-    assert len(seen) > 1
+    try:
+        while writer.is_alive() and len(seen) < 20:
+            found = store.read(config, ["one", "two"], ["a"])
+            assert found["one"] == found["two"]
+            seen.add(str(found["one"]))
+    finally:
+        enough.set()
+        writer.join()
+    assert len(seen) == 20
 
 
 def test_projects_and_views_are_removed_one_by_one(url):
