@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from training.benchmarks.beginnings import beginnings
-from training.benchmarks.ranked import Ranked, rank
+from training.benchmarks.ranked import Ranked, hit, ndcg, rank
 from training.benchmarks.sequence_floors import ContentNeighbours, CoOccurrence, NewItems
 from training.benchmarks.trained import Rule, Trained, best_added, longest_lead
 from training.datasets.batches import Dataset
@@ -145,7 +145,7 @@ def _asked(
     """Names of a network's answers to the test, each ranked, with what validation chose."""
     keeps = question.keeps_seen
     yield kind, (trained.rank((), "test", keeps), "")
-    added = best_added(trained, rules, keeps, seed=question.seed)
+    added = best_added(trained, rules, keeps, worth=hit if leads else ndcg)
     weights = ", ".join(f"{weight:g} of {rule.name}" for rule, weight in added) or "no rule"
     yield f"{kind} + rules", (trained.rank(added, "test", keeps), weights)
     if leads:

@@ -37,36 +37,57 @@ class Ranked:
 
     @property
     def hit(self) -> np.ndarray:
-        """HR@K (n,): whether the target is among the first K."""
-        return (self.rank <= PLACES).astype(float)
+        """HR@K (n,), see ``hit``."""
+        return hit(self.rank)
 
     @property
     def ndcg(self) -> np.ndarray:
-        """NDCG@K (n,) of one target: 1 / log2(1 + rank) among the first K, else 0."""
-        return np.where(self.rank <= PLACES, 1.0 / np.log2(1.0 + self.rank), 0.0)
+        """NDCG@K (n,), see ``ndcg``."""
+        return ndcg(self.rank)
 
 
-def rank(
-    dataset: Dataset,
-    split: str,
-    score: Score,
-    *,
-    keeps_seen: bool,
-    asked: np.ndarray | None = None,
-) -> Ranked:
-    """Rank all items for every shopper, or for those `asked` about; ties count against the target.
+def hit(rank: np.ndarray) -> np.ndarray:
+    """HR@K: whether a target of such a `rank` is among the first K."""
+    return (rank <= PLACES).astype(float)
+
+
+def ndcg(rank: np.ndarray) -> np.ndarray:
+    """NDCG@K of one target: 1 / log2(1 + rank) among the first K, else 0."""
+    return np.where(rank <= PLACES, 1.0 / np.log2(1.0 + rank), 0.0)
+
+
+def rank(dataset: Dataset, split: str, score: Score, *, keeps_seen: bool) -> Ranked:
+    """Rank all items for every shopper; ties count against the target.
 
     Without `keeps_seen` the items of a shopper's history stand behind all others, and a target
     among them is a miss.
     """
     examples = dataset.examples(split)
-    asked = np.arange(len(examples)) if asked is None else asked
     ranks, tops = [], []
-    for rows, scores in _scored(dataset, split, score, keeps_seen, asked):
-        found = scores[np.arange(len(rows)), examples.targets(rows)[0]]
-        ranks.append((scores >= found[:, None]).sum(axis=1))
+    for rows, scores in _scored(dataset, split, score, keeps_seen, np.arange(len(examples))):
+        ranks.append(_target_ranks(scores, examples.targets(rows)[0]))
         tops.append(_first(scores, min(PLACES, scores.shape[1] - 1)))
     return Ranked(np.concatenate(ranks), np.concatenate(tops))
+
+
+def ranks_with(
+    dataset: Dataset,
+    split: str,
+    score: Score,
+    beside: Score,
+    weights: Sequence[float],
+    *,
+    keeps_seen: bool,
+) -> np.ndarray:
+    """Ranks (n, w) of all targets by `score` with each of `weights` of the scores `beside` it."""
+    examples = dataset.examples(split)
+    ranks = []
+    for rows, scores in _scored(dataset, split, score, keeps_seen, np.arange(len(examples))):
+        target = examples.targets(rows)[0]
+        scores, added = (one.astype(np.float32) for one in (scores, beside(rows)))
+        by_weight = [_target_ranks(scores + weight * added, target) for weight in weights]
+        ranks.append(np.stack(by_weight, axis=1))
+    return np.concatenate(ranks)
 
 
 def room(
@@ -160,6 +181,12 @@ def _groups(value: np.ndarray, starts: Sequence[int]) -> Iterator[tuple[str, np.
         name = f"{start} and more" if end == np.inf else f"{start} to {end - 1:.0f}"
         if len(rows):
             yield (str(start) if end == start + 1 else name), rows
+
+
+def _target_ranks(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Rank (m,) of each row's target; ties count against it."""
+    found = scores[np.arange(len(target)), target]
+    return np.asarray((scores >= found[:, None]).sum(axis=1))
 
 
 def _first(scores: np.ndarray, num: int) -> np.ndarray:

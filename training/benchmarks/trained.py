@@ -5,14 +5,14 @@ Next: ``answers.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from training.benchmarks.ranked import CHUNK, Ranked, Score, rank, room
+from training.benchmarks.ranked import Ranked, Score, ndcg, rank, ranks_with, room
 from training.datasets.batches import Dataset
 from training.network import Network
 
@@ -22,8 +22,6 @@ LEADS = tuple(round(0.05 * step, 2) for step in range(41))
 """That new items may get before the others, in the scores' own unit (nats)."""
 WARM_LOSS = 0.02
 """Share of their hits that the other items may lose by it, on validation."""
-NUM_CHOOSING = 4096
-"""Shoppers at most whose validation chooses it."""
 
 
 class Rule(Protocol):
@@ -65,38 +63,26 @@ class Trained:
 
         return of
 
-    def rank(
-        self,
-        added: Added,
-        split: str,
-        keeps_seen: bool,
-        asked: np.ndarray | None = None,
-    ) -> Ranked:
+    def rank(self, added: Added, split: str, keeps_seen: bool) -> Ranked:
         """Rank by the sum of the network's scores and those of rules, each times its weight."""
         total = self._total(added, split)
-        return rank(self.dataset, split, total, keeps_seen=keeps_seen, asked=asked)
+        return rank(self.dataset, split, total, keeps_seen=keeps_seen)
 
     def room(self, added: Added, split: str, keeps_seen: bool, asked: np.ndarray) -> np.ndarray:
         """What items that training never saw may gain before the targets of `asked` lose (n,)."""
         total, first = self._total(added, split), self.dataset.meta["num_vocabulary"]
         return room(self.dataset, split, total, first, keeps_seen=keeps_seen, asked=asked)
 
-    def gains(
-        self, added: Added, rule: Rule, split: str, keeps_seen: bool, asked: np.ndarray
-    ) -> np.ndarray:
-        """NDCG@10 summed over the shoppers `asked` about, for each of ``WEIGHTS`` of `rule`.
-
-        All are scored once; `asked` is one chunk of a ranking.
-        """
-        assert len(asked) <= CHUNK, "a ranking would ask for one chunk after another"
-        before, own = self._total(added, split)(asked), rule.scores(self.dataset, split, asked)
-
-        def worth(weight: float) -> float:
-            total = before + weight * own
-            ranked = rank(self.dataset, split, lambda _: total, keeps_seen=keeps_seen, asked=asked)
-            return float(ranked.ndcg.sum())
-
-        return np.array([worth(weight) for weight in WEIGHTS])
+    def ranks_with(self, added: Added, rule: Rule, split: str, keeps_seen: bool) -> np.ndarray:
+        """Ranks (n, w) of all targets for each of ``WEIGHTS`` of `rule`, beside those `added`."""
+        return ranks_with(
+            self.dataset,
+            split,
+            self._total(added, split),
+            lambda rows: rule.scores(self.dataset, split, rows),
+            WEIGHTS,
+            keeps_seen=keeps_seen,
+        )
 
     def _total(self, added: Added, split: str) -> Score:
         """Scores (m, I) of the network and of rules, each times its weight."""
@@ -111,22 +97,21 @@ class Trained:
         return total
 
 
-def best_added(trained: Trained, rules: Sequence[Rule], keeps_seen: bool, *, seed: int) -> Added:
-    """Each of `rules` with the weight of the best NDCG@10 on some shoppers' validation.
+def best_added(
+    trained: Trained,
+    rules: Sequence[Rule],
+    keeps_seen: bool,
+    worth: Callable[[np.ndarray], np.ndarray] = ndcg,
+) -> Added:
+    """Each of `rules` with the weight whose ranks are of most `worth` on validation, on average.
 
     One after another: a rule's weight is chosen beside those before it, and one without use is
     left out.
     """
-    num = len(trained.dataset.examples("valid"))
-    rng = np.random.default_rng(seed)
-    some = rng.choice(num, min(num, NUM_CHOOSING), replace=False)
     added: Added = ()
     for rule in rules:
-        gains = sum(
-            trained.gains(added, rule, "valid", keeps_seen, some[start : start + CHUNK])
-            for start in range(0, len(some), CHUNK)
-        )
-        weight = WEIGHTS[int(np.argmax(gains))]
+        ranks = trained.ranks_with(added, rule, "valid", keeps_seen)
+        weight = WEIGHTS[int(np.argmax(worth(ranks).mean(axis=0)))]
         added = (*added, (rule, weight)) if weight else added
     return added
 
