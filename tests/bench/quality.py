@@ -70,15 +70,15 @@ SECTIONS: tuple[Section, ...] = (
         command=f"{BEAUTY} --inputs content --cold --seeds 3",
         line=PUBLISHED,
         reading=(
-            "Every goal but one is reached, by one model in a quarter of the time that they "
-            "allow, and with rules beside it those that were set for an ensemble. What brought it "
-            "there is a decay of its own for what is learnt for single ids, and a vector for each "
-            "word of a title ([Methods](methods.md#the-words-of-titles)). Words serve plain "
-            "neighbours as well: where training bought the target one to nine times they still "
-            "find more than the network, which they and co-occurrence give another thirtieth. The "
-            "goal for new items is missed by a thirtieth, within what one draw of them differs "
-            "from the next; the lead brings a tenth more of them for a fiftieth of the others' "
-            "hits."
+            "Every goal is reached, by one model in a quarter of the time that they allow, and "
+            "with rules beside it those that were set for an ensemble. What brought it there is a "
+            "decay of its own for what is learnt for single ids, and a vector for each word of a "
+            "title ([Methods](methods.md#the-words-of-titles)). Words serve plain neighbours as "
+            "well: where training bought the target one to nine times they still find more than "
+            "the network, which they and co-occurrence give another thirtieth. Of the items that "
+            "training never saw, neighbours beside the network find a tenth more than it does, "
+            "and the lead another tenth, for a sixtieth of the others' hits: more of both than "
+            "the network alone."
         ),
         goals=(
             *accuracy("content", 0.069, 0.117),

@@ -14,6 +14,7 @@ import numpy as np
 
 from training.evaluate.answers import MODEL
 from training.evaluate.compare import LOWER_IS_BETTER
+from training.metrics.seeds import over_seeds
 
 Report = Mapping[str, Any]
 """``report.json`` of one seed."""
@@ -68,12 +69,11 @@ def beside_floors(reports: Sequence[Report], rows: Sequence[Row]) -> Told:
 def lead(reports: Sequence[Report], row: Row) -> str:
     """Mean over seeds of the lead over the floor that is best on the test, and how sure it is.
 
-    Above 0 the model is better, whichever way the metric runs. The interval goes from the lowest to
-    the highest end of the seeds' own 95 % intervals, which are of draws of shoppers.
+    Above 0 the model is better, whichever way the metric runs.
     """
     found = [row.of(one)["differences"][row.metric] for one in reports]
-    ends = [row.sign * one[end] for one in found for end in ("low", "high")]
-    mean = row.sign * float(np.mean([one["value"] for one in found]))
+    parts = np.array([[one["value"], one["low"], one["high"]] for one in found]).T
+    mean, *ends = np.multiply(row.sign, over_seeds(*parts))
     return f"{mean:+.4f} over {found[0]['floor']}\n{min(ends):+.4f} to {max(ends):+.4f}"
 
 

@@ -22,6 +22,7 @@ from training.benchmarks.ranked import (
     novelty,
 )
 from training.metrics.bootstrap import interval, replicates
+from training.metrics.seeds import over_seeds
 from training.pages import card, cards, listing, number, section, table
 
 BY_POPULARITY = f"HR@{PLACES} by how often training bought the target"
@@ -35,7 +36,7 @@ HOW = (
     "All items of the table are ranked for every shopper, none sampled; ties count against the "
     "target. The last epoch is kept; validation chooses the weights of rules and the lead alone.",
     "Values are means over seeds, ± their standard deviation; the lead's 95 % interval is of draws "
-    "of shoppers with replacement, on the ranks' mean over seeds.",
+    "of shoppers with replacement and, with several seeds, of what other seeds would change.",
     f"Coverage: share of the items that stand in anybody's first {PLACES}. Novelty: bits, -log2 of "
     "an item's share of training's purchases. Diversity: 1 - cosine of who bought two items of a "
     "list. All of the first seed.",
@@ -121,11 +122,10 @@ def best_floor(answers: Sequence[Answer]) -> Answer:
 
 def lead(answer: Answer, floor: Answer) -> tuple[float, float, float]:
     """Mean of NDCG above the floor's by the same shoppers, and its 95 % interval."""
-    own = np.mean([one.ndcg for one in answer.ranked], axis=0)
-    ahead = own - np.mean([one.ndcg for one in floor.ranked], axis=0)
+    ahead = np.array([one.ndcg for one in answer.ranked]).T - floor.ranked[0].ndcg[:, None]
     everyone, rng = np.arange(len(ahead)), np.random.default_rng(0)
-    draws = replicates(lambda rows: ahead[rows].mean(keepdims=True), everyone, NUM_DRAWS, rng)
-    return float(ahead.mean()), *interval(draws[:, 0])
+    draws = replicates(lambda rows: ahead[rows].mean(axis=0), everyone, NUM_DRAWS, rng)
+    return over_seeds(ahead.mean(axis=0), *np.array([interval(one) for one in draws.T]).T)
 
 
 def accuracy_rows(found: NextItem) -> tuple[list[str], list[list[str]]]:
