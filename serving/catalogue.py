@@ -18,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_repo.settings import DAY, SECOND, Clock, iso
+from serving.pace import background_thread
 from training.datasets.encode import EncodeSpec, encode_items, scalars
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class Shelf:
         self._make, self._clock, self._check_every_s = make, clock, check_every_s
         self._tell_late = tell_late
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="catalogue", daemon=True)
+        self._thread = background_thread(self._watch, "catalogue")
         self.current = make(self._midnight())
 
     def start(self) -> None:

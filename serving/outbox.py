@@ -22,6 +22,7 @@ import polars as pl
 from feature_repo.messages import Message, Outbox
 from feature_repo.settings import Clock, Settings, SystemClock
 from feature_repo.warehouse import Warehouse
+from serving.pace import background_thread
 from serving.settings import ServingSettings
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ class Background:
     ) -> None:
         self._work, self._tell, self._every_s = work, tell, every_s
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="outbox", daemon=True)
+        self._thread = background_thread(self._watch, "outbox")
 
     def start(self) -> None:
         """Work from now on."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from feature_repo.ledger import Decision
+from serving.pace import background_thread
 from serving.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Upkeep:
         self.schema_drift = ""
         """How the registry differs from what is served; empty when it does not."""
         self._mutex, self._stop = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="upkeep", daemon=True)
+        self._thread = background_thread(self._watch, "upkeep")
 
     def start(self) -> None:
         """Work in the background."""
