@@ -72,7 +72,7 @@ def lead(reports: Sequence[Report], row: Row) -> str:
     Above 0 the model is better, whichever way the metric runs.
     """
     found = [row.of(one)["differences"][row.metric] for one in reports]
-    parts = np.array([[one["value"], one["low"], one["high"]] for one in found]).T
+    parts = ([one[part] for one in found] for part in ("value", "low", "high"))
     mean, *ends = np.multiply(row.sign, over_seeds(*parts))
     return f"{mean:+.4f} over {found[0]['floor']}\n{min(ends):+.4f} to {max(ends):+.4f}"
 

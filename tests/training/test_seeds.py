@@ -8,6 +8,11 @@ from training.metrics.seeds import over_seeds
 
 def test_one_seed_keeps_the_interval_of_its_shoppers():
     assert over_seeds([0.2], [0.1], [0.4]) == pytest.approx((0.2, 0.1, 0.4))
+    assert over_seeds([0.2], [0.3], [0.4]) == pytest.approx((0.2, 0.3, 0.4))
+
+
+def test_draws_that_noise_pushes_above_the_values_are_no_margin_below_them():
+    assert over_seeds([0.2] * 3, [0.3] * 3, [0.5] * 3) == pytest.approx((0.2, 0.2, 0.5))
 
 
 def test_seeds_that_agree_add_nothing_and_seeds_that_do_not_widen():
